@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from lbench.engine.cost.format import ASSUMED, usd_short
@@ -111,14 +110,14 @@ def ms_spread_text(estimate: Estimate) -> str:
 def usd_estimate_text(estimate: Estimate) -> str:
     """An amount with its interval: "$0.0031 (95 %: $0.0029–0.0034)"; an interval that the digits do not show is left out."""
     spread = usd_spread_text(estimate)
-    return f"{usd_short(Decimal(repr(estimate.value)))}{f' ({spread})' if spread else ''}"
+    return f"{usd_short(estimate.value)}{f' ({spread})' if spread else ''}"
 
 
 def usd_spread_text(estimate: Estimate) -> str:
     """What the interval of an amount is: "95 %: $0.0029–0.0034"; "" for none, or one that the digits do not show."""
     if estimate.low is None or estimate.high is None:
         return ""
-    low, high = (usd_short(Decimal(repr(end))) for end in (estimate.low, estimate.high))
+    low, high = map(usd_short, (estimate.low, estimate.high))
     return "" if low == high else f"{_kind_text(estimate)}: {low}–{high.removeprefix('$')}"
 
 

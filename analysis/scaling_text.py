@@ -29,6 +29,7 @@ __all__ = [
     "break_even_spread",
     "break_even_text",
     "crossing_text",
+    "far_side",
     "law_lines",
     "place_text",
     "resamples_text",
@@ -94,11 +95,11 @@ def crossing_text(scaling: Scaling, crossing: Crossing) -> str:
     root = crossing.root
     if root.at is None:
         return "outside the swept range"
-    at = axis_text(scaling, _up(scaling, root.at))
+    at = axis_text(scaling, far_side(scaling, root.at))
     if root.low is None or root.high is None:
         return f"{at} (measured once: not settled)"
-    low = f"below {_end(scaling, root.low)}" if root.low_open else _end(scaling, root.low)
-    high = f"beyond {_end(scaling, root.high)}" if root.high_open else _end(scaling, root.high)
+    low = f"below {place_text(scaling, root.low)}" if root.low_open else place_text(scaling, root.low)
+    high = f"beyond {place_text(scaling, root.high)}" if root.high_open else place_text(scaling, root.high)
     kind = "95 %" if root.kind == "95 %" else f"range of {root.count} repeats"
     doubt = f"; {resamples_text(crossing)}" if root.missing > _MENTIONED else ""
     between = " to " if root.low_open or root.high_open else "–"
@@ -235,18 +236,14 @@ def _efficiencies(found: list[Efficiency]) -> str:
     return ", ".join(parts) if parts else "one number of workers only"
 
 
-def place_text(scaling: Scaling, value: float) -> str:
-    """A place of the axis as a number, of a crossing: whole ones on the far side of it."""
-    return _end(scaling, value)
-
-
-def _up(scaling: Scaling, value: float) -> float:
-    """The first value of a whole axis on the far side of a crossing."""
+def far_side(scaling: Scaling, value: float) -> float:
+    """The first value of a whole axis on the far side of a crossing; on another axis the crossing itself."""
     return float(math.ceil(value - 1e-9)) if scaling.whole else value
 
 
-def _end(scaling: Scaling, value: float) -> str:
-    value = _up(scaling, value)
+def place_text(scaling: Scaling, value: float) -> str:
+    """A place of the axis as a number, of a crossing: whole ones on the far side of it."""
+    value = far_side(scaling, value)
     return f"{value:,.0f}" if scaling.whole else f"{value:.3g}"
 
 
@@ -368,8 +365,8 @@ def _both_at(scaling: Scaling, one: str, other: str, place: float) -> bool:
 def _range_text(scaling: Scaling, first: float, last: float) -> str:
     """The swept range: "from 1 to 128 trees", "from size 100 to 300"."""
     begin, end = axis_text(scaling, first), axis_text(scaling, last)
-    number = _end(scaling, first)
-    return f"from {number} to {end}" if begin.startswith(number) else f"from {begin} to {_end(scaling, last)}"
+    number = place_text(scaling, first)
+    return f"from {number} to {end}" if begin.startswith(number) else f"from {begin} to {place_text(scaling, last)}"
 
 
 def _alone(scaling: Scaling, one: Series) -> str:

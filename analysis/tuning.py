@@ -169,7 +169,7 @@ def _is_candidate(run: RunView) -> bool:
 
 
 def candidate_at(point: Mapping[str, Any]) -> Candidate:
-    """The candidate of a point."""
+    """A recorded point of a tuning as a candidate."""
     return Candidate(int(point["memory"]), point.get("tasks"))
 
 

@@ -12,8 +12,8 @@ from rich.text import Text
 from lbench.analysis.format import interval_text, interval_title, seconds_text, times_interval_text, times_text
 from lbench.analysis.session_comparison import Job, Row, SessionComparison
 from lbench.analysis.session_comparison_text import comparison_sentence, needed_text, permutation_text, verdict_lines
-from lbench.cli.console import BRIGHT, QUIET, RIGHT, WARN, WRONG, accent, console
-from lbench.cli.tables import Column, print_table
+from lbench.cli.console import BRIGHT, QUIET, RIGHT, WARN, WRONG, console
+from lbench.cli.tables import Column, backend_cell, print_line, print_table
 from lbench.engine.cost.format import usd_short
 from lbench.engine.session.view import SessionView
 
@@ -46,22 +46,22 @@ def comparison_json(comparison: SessionComparison) -> str:
 def print_comparison(comparison: SessionComparison) -> None:
     """Print the report on standard output."""
     out = console()
-    _line(out, comparison_sentence(comparison), BRIGHT)
+    print_line(out, comparison_sentence(comparison), BRIGHT)
     for line in verdict_lines(comparison):
-        _line(out, line, _STYLES[line[0]])
+        print_line(out, line, _STYLES[line[0]])
     for job in comparison.jobs:
         if job.rows:
             out.print()
             params = " ".join(f"{name}={value}" for name, value in job.params.items())
-            _line(out, f"{job.workload} {params} · seed {job.seed}", QUIET)
+            print_line(out, f"{job.workload} {params} · seed {job.seed}", QUIET)
             print_table(out, _columns(job))
         _tests(out, job)
         for one in job.apart:
-            _line(out, f"not compared: {one.session}, {one.what}: {one.why}", WARN)
+            print_line(out, f"not compared: {one.session}, {one.what}: {one.why}", WARN)
     if comparison.differences:
         out.print()
         print_table(out, _differences(comparison))
-    _line(out, "sessions share no rounds: nothing is paired (docs/compare.md)", QUIET)
+    print_line(out, "sessions share no rounds: nothing is paired (docs/compare.md)", QUIET)
 
 
 def _columns(job: Job) -> list[Column]:
@@ -86,14 +86,13 @@ def _columns(job: Job) -> list[Column]:
 
 
 def _cells(row: Row) -> dict[str, str | Text]:
-    colour = accent(row.backend)
     origin = f" {row.origin}" if row.origin != "measured" and row.origin not in row.label else ""
     temperature = "" if row.temperature is None else f" {row.temperature}"
     ratio = None if row.effect is None else row.effect.ratio
     return {
         "session": row.session,
         "machine": Text(row.machine, style=QUIET),
-        "backend": Text.assemble(("▌", colour), (row.label, f"bold {colour}"), (temperature + origin, QUIET)),
+        "backend": backend_cell(row.backend, row.label, temperature + origin),
         "runs": str(len(row.times_s)),
         "makespan": seconds_text(row.makespan_s.value),
         "interval": Text(interval_text(row.makespan_s), style=QUIET),
@@ -108,7 +107,7 @@ def _tests(out: Console, job: Job) -> None:
     for row in job.rows:
         if row.effect is not None:
             parts = [part for part in (permutation_text(row.effect), needed_text(row.effect)) if part]
-            _line(out, f"{row.session} {row.name}: {'; '.join(parts)}", QUIET)
+            print_line(out, f"{row.session} {row.name}: {'; '.join(parts)}", QUIET)
 
 
 def _differences(comparison: SessionComparison) -> list[Column]:
@@ -118,7 +117,3 @@ def _differences(comparison: SessionComparison) -> list[Column]:
         for column, value in zip(columns[1:], one.values, strict=True):
             column.add(Text(value, style=QUIET))
     return columns
-
-
-def _line(out: Console, text: str, style: str) -> None:
-    out.print(Text(text, style=style), soft_wrap=not out.is_terminal)

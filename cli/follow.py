@@ -21,12 +21,13 @@ from lbench.config.exit_codes import EXIT_BUDGET, EXIT_FAILED, SIGNAL_EXIT_CODES
 from lbench.engine.export.files import encode, format_of, write
 from lbench.engine.export.rescue import journal_is_whole, rescue
 from lbench.engine.journal.events import Event, RunStarted
+from lbench.engine.model import Document
 from lbench.engine.plan.plan import Plan
 from lbench.engine.service.client import Engine, Follower, new_session_folder
 from lbench.engine.session.view import SessionView
 from lbench.errors import EngineLostError, InputError, LbenchError
 
-__all__ = ["Measurement", "code_of", "follow_to_end", "measure", "open_progress", "saved_text", "say"]
+__all__ = ["Measurement", "code_of", "follow_to_end", "measure", "open_progress", "report", "say"]
 
 _WAIT_S = 0.1  # for events; the longest delay of a signal or a frame
 _CANCEL_AGAIN_S = 1.0
@@ -115,7 +116,6 @@ class Measurement:
             self._drawn()
 
     def take(self, event: Event) -> None:
-        """Take an event of the engine."""
         self.view.apply(event)
         if isinstance(event, RunStarted):
             self._clocks[event.run] = time.monotonic()
@@ -208,6 +208,37 @@ def _conclude(
         say(f"nothing was measured; see {folder}")
         return EXIT_FAILED if interrupted is None else interrupted
     document = document_of(view, predict=predict)
+    if quiet:
+        for line in failures(view):
+            say(line, prefix="")
+    if interrupted is None and view.end is not None and not view.end.complete and view.end.reason:
+        say(f"{view.end.reason} ({folder})")
+    unwritten = report(
+        measurement, document, folder, lambda saved: print_report(view, document, saved, predict=predict), interrupted,
+        out=out, as_json=as_json, quiet=quiet,
+    )  # fmt: skip
+    if unwritten is not None:
+        say(str(unwritten))
+    if interrupted is not None:
+        return interrupted
+    return EXIT_FAILED if unwritten is not None or measurement.lost else code_of(view)
+
+
+def report(
+    measurement: Measurement,
+    document: Document,
+    folder: Path,
+    show: Callable[[str], None],
+    interrupted: int | None,
+    *,
+    out: Path | None,
+    as_json: bool,
+    quiet: bool,
+) -> LbenchError | None:
+    """Write the document to `out`, and print it or `show` the report; returns why `out` was not written.
+
+    `show` gets the text that says where the session is.
+    """
     content = encode(document, "json")
     unwritten: LbenchError | None = None
     if out is not None:
@@ -215,25 +246,16 @@ def _conclude(
             write(out, encode(document, format_of(out)))
         except LbenchError as error:
             unwritten, out = error, None
-    saved = saved_text(view, folder, content, out)
-    if quiet:
-        for line in failures(view):
-            say(line, prefix="")
-    if interrupted is None and view.end is not None and not view.end.complete and view.end.reason:
-        say(f"{view.end.reason} ({folder})")
+    saved = _saved_text(measurement.view, folder, content, out)
     if as_json:
         sys.stdout.buffer.write(content)
     else:
-        print_report(view, document, saved, predict=predict)
+        show(saved)
     if measurement.lost:
         say(f"the engine has died: its runs are marked interrupted, the results so far are in {folder}")
     elif output_error() is not None or (as_json and (not quiet or interrupted is not None)):
         say(saved, prefix="")
-    if unwritten is not None:
-        say(str(unwritten))
-    if interrupted is not None:
-        return interrupted
-    return EXIT_FAILED if unwritten is not None or measurement.lost else code_of(view)
+    return unwritten
 
 
 def code_of(view: SessionView) -> int:
@@ -261,7 +283,7 @@ def _all_right(view: SessionView) -> bool:
     return len(open_digests) <= 1
 
 
-def saved_text(view: SessionView, folder: Path, content: bytes, out: Path | None) -> str:
+def _saved_text(view: SessionView, folder: Path, content: bytes, out: Path | None) -> str:
     """The place of the session; a session whose journal is incomplete is written elsewhere."""
     places = [str(folder)] + ([str(out)] if out is not None else [])
     if journal_is_whole(view, folder):

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from rich.text import Text
-
 from lbench.analysis.comparison import by_label
 from lbench.analysis.format import count_text, ms_text
 from lbench.analysis.function_calls import CallGroup, Calls, calls_of
-from lbench.cli.console import accent
-from lbench.cli.tables import Column
+from lbench.cli.tables import Column, backend_cell
 from lbench.engine.session.view import RunView
 
 __all__ = ["call_columns", "call_lines"]
@@ -24,9 +21,9 @@ def call_columns(runs: Iterable[RunView]) -> list[Column]:
     label, kind, count = Column("BACKEND"), Column("CALLS"), Column("", justify="right")
     figures = [Column(title, rank=rank, justify="right") for title, rank in zip(_TITLES, _RANKS, strict=True)]
     for name, group in by_label(runs).items():
-        calls, colour = calls_of(group), accent(group[0].planned.backend)
+        calls = calls_of(group)
         for word, one in (("cold", calls.cold), ("warm", calls.warm)):
-            label.add(Text.assemble(("▌", colour), (name, f"bold {colour}")))
+            label.add(backend_cell(group[0].planned.backend, name))
             kind.add(word)
             count.add(f"{one.count:,}")
             for column, value in zip(figures, _figures(one), strict=True):

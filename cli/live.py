@@ -15,7 +15,7 @@ from lbench.analysis.layout import progress_text
 from lbench.analysis.progress import Outlook, State, outlooks
 from lbench.cli.console import HAIRLINE, QUIET, RIGHT, WARN, WRONG, accent, console
 from lbench.cli.progress import Progress, current_runs, place_text
-from lbench.cli.tables import Column, table_lines
+from lbench.cli.tables import Column, backend_cell, table_lines
 from lbench.engine.billing.running import RunningBills
 from lbench.engine.cost.format import usd_short
 from lbench.engine.journal.events import Answered, Event, RunEnded, Warned
@@ -108,7 +108,7 @@ def _columns(backends: list[Outlook], width: int) -> list[Column]:
     for one in backends:
         glyph, style = _GLYPHS[one.state]
         colour = accent(one.backend)
-        columns["backend"].add(Text.assemble(("▌", colour), (one.label, f"bold {colour}")))
+        columns["backend"].add(backend_cell(one.backend, one.label))
         runs = one.runs_done + (one.state == "running")
         columns["runs"].add(Text.assemble((f"{glyph} ", style), f"{runs}/{one.runs}"))
         columns["bar"].add(bar(one.tasks_done, one.tasks, room, colour))

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from lbench.config.settings import Loaded
     from lbench.engine.plan.plan import Plan
 
-__all__ = ["FILE", "OF_A_PLAN", "checked_out", "plan_of_options", "plan_options", "whole_number"]
+__all__ = ["FILE", "OF_A_PLAN", "checked_out", "number", "plan_of_options", "plan_options", "whole_number"]
 
 FILE = click.Path(path_type=Path)
 
@@ -141,8 +141,8 @@ def plan_of_options(
             encoding=taken["encoding"],
             keep_going=taken["keep_going"],
             audit=taken["audit"],
-            hedge=_number("--hedge", taken["hedge"]),
-            max_usd=_number("--max-usd", taken["max_usd"]),
+            hedge=number("--hedge", taken["hedge"]),
+            max_usd=number("--max-usd", taken["max_usd"]),
             batch=batch,
             cold_repeats=whole_number("--cold-repeats", taken["cold_repeats"] or "0"),
         ),
@@ -213,7 +213,12 @@ def _pair(text: str) -> tuple[str, str]:
     return name.strip(), value.strip()
 
 
-def _number(option: str, text: str | None) -> float | None:
+def number(option: str, text: str | None) -> float | None:
+    """The number that an option has; None: it is not given.
+
+    Raises:
+        InputError: it is not a number.
+    """
     from lbench.errors import InputError
 
     if text is None:
@@ -239,7 +244,7 @@ def whole_number(option: str, text: str, otherwise: str = "") -> int:
     """The whole number that an option has.
 
     Raises:
-        InputError: it is none.
+        InputError: it is not a whole number.
     """
     from lbench.errors import InputError
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from decimal import Decimal
 
-from rich.console import Console
 from rich.text import Text
 
 from lbench.analysis.causes import explanations, held_runs
@@ -41,7 +40,7 @@ from lbench.analysis.verdict import answer_sentence
 from lbench.cli.console import BRIGHT, QUIET, RIGHT, WARN, WRONG, accent, console
 from lbench.cli.function_report import call_columns, call_lines
 from lbench.cli.progress import place_text
-from lbench.cli.tables import Column, print_table
+from lbench.cli.tables import Column, backend_cell, print_line, print_table
 from lbench.cli.warning_lines import warning_lines
 from lbench.config.prices import STALE_DAYS, age_days
 from lbench.engine.backends import catalog
@@ -123,23 +122,23 @@ def print_report(view: SessionView, document: Document, saved: str, *, predict: 
         out.print()
         print_table(out, result_columns(comparison, predicted))
         out.print()
-        _paragraph(out, Text(answer_sentence(comparison), style=BRIGHT))
+        print_line(out, Text(answer_sentence(comparison), style=BRIGHT))
         if predicted is not None:
-            _paragraph(out, Text(predicted_sentence(predicted, comparison.baseline), style=accent("predicted")))
+            print_line(out, Text(predicted_sentence(predicted, comparison.baseline), style=accent("predicted")))
     if called := [run for run in view.started_runs if not run.has_answer]:
         out.print()
         print_table(out, call_columns(called))
         out.print()
         for line in call_lines(called):
-            _paragraph(out, Text(line, style=BRIGHT))
+            print_line(out, Text(line, style=BRIGHT))
     for line in _unfinished(view):
-        _paragraph(out, Text(line))
+        print_line(out, Text(line))
     for line in failures(view):
-        _paragraph(out, Text(line, style=WRONG))
+        print_line(out, Text(line, style=WRONG))
     for line in traces(view):
         out.print(Text(f"  {line}", style=QUIET), soft_wrap=True)
     for line in warning_lines(document.warnings):
-        _paragraph(out, Text(line, style=WARN))
+        print_line(out, Text(line, style=WARN))
     for line in [
         *_ends(view),
         *_reasons(view),
@@ -152,7 +151,7 @@ def print_report(view: SessionView, document: Document, saved: str, *, predict: 
         *_estimated(document),
         *_notes(view),
     ]:
-        _paragraph(out, Text(line, style=QUIET))
+        print_line(out, Text(line, style=QUIET))
     out.print(Text(saved, style=QUIET), soft_wrap=True)
 
 
@@ -196,7 +195,7 @@ def _predicted_cells(temperature: str, one: Predicted, line: PredictedLine) -> d
         ("runs", "p50", "p99", "cv", "init", "memory", "answer"), Text("–", style=QUIET)
     )
     return cells | {
-        "backend": Text.assemble(("▌", colour), (LABEL, f"bold {colour}"), (f" {temperature}", QUIET)),
+        "backend": backend_cell("predicted", LABEL, f" {temperature}"),
         "makespan": Text(seconds_text(one.makespan_s.value), style=colour),
         "interval": Text(interval_text(one.makespan_s), style=QUIET),
         "speedup": Text("–" if speedup is None else times_text(speedup.value), style=colour),
@@ -208,13 +207,12 @@ def _predicted_cells(temperature: str, one: Predicted, line: PredictedLine) -> d
 
 def _cells(one: Summary, line: Line) -> dict[str, str | Text]:
     mark, style = runs_mark(line)
-    colour = accent(one.backend)
     origin = f" {one.origin}" if one.origin != "measured" and one.origin not in one.label else ""
     temperature = "" if line.temperature is None else f" {line.temperature}"
     answer, answer_style = _ANSWERS[one.answer]
     warm = line.temperature != "cold"  # the quantiles are of warm invocations
     return {
-        "backend": Text.assemble(("▌", colour), (one.label, f"bold {colour}"), (temperature + origin, QUIET)),
+        "backend": backend_cell(one.backend, one.label, temperature + origin),
         "runs": Text.assemble((mark, style), f" {line.repeats_ok}/{line.repeats}"),
         "makespan": "–" if line.makespan_s is None else seconds_text(line.makespan_s.value),
         "interval": Text("–" if line.makespan_s is None else interval_text(line.makespan_s), style=QUIET),
@@ -414,8 +412,3 @@ def _notes(view: SessionView) -> Iterable[str]:
     )
     notes.update(dict.fromkeys(f"checked: {check}" for check in checks))
     return notes
-
-
-def _paragraph(out: Console, text: Text) -> None:
-    """Wrapped on a terminal, one line elsewhere."""
-    out.print(text, soft_wrap=not out.is_terminal)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lbench.cli.options import setting_options
-from lbench.cli.plan_options import FILE, OF_A_PLAN, plan_of_options
+from lbench.cli.plan_options import FILE, OF_A_PLAN, number, plan_of_options
 
 if TYPE_CHECKING:
     from lbench.engine.plan.plan import Plan
@@ -96,12 +96,7 @@ def with_kernels(model: LambdaModel) -> LambdaModel:
 def _limit(text: str | None) -> float | None:
     from lbench.errors import InputError
 
-    if text is None:
-        return None
-    try:
-        seconds = float(text)
-    except ValueError:
-        raise InputError(f"--for must be a number, got {text}") from None
-    if not 0 < seconds <= _LONGEST_S:
+    seconds = number("--for", text)
+    if seconds is not None and not 0 < seconds <= _LONGEST_S:
         raise InputError(f"--for must be above 0 and at most {_LONGEST_S:,.0f} seconds, got {text}")
     return seconds

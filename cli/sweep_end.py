@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import shutil
 import signal
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
 from lbench.analysis.resumed import joined
 from lbench.cli.documents import document_of
-from lbench.cli.follow import follow_to_end, saved_text, say
+from lbench.cli.follow import follow_to_end, report, say
 from lbench.cli.progress import Progress
 from lbench.cli.signals import StopSignals
-from lbench.cli.streams import output_error
 from lbench.cli.sweep_run import PointsMeasurement
 from lbench.config.exit_codes import EXIT_BUDGET, EXIT_FAILED, SIGNAL_EXIT_CODES
-from lbench.engine.export.files import encode, format_of, write
 from lbench.engine.model import Document
 from lbench.engine.service.client import new_session_folder
 from lbench.engine.session.view import SessionView
-from lbench.errors import InputError, LbenchError
+from lbench.errors import InputError
 
 __all__ = ["measure_points"]
 
@@ -70,22 +67,10 @@ def measure_points(
             return _nothing(measurement, signals, folder, point)
         whole = joined(views)
         document = document_of(whole, predict=predict)
-        content = encode(document, "json")
-        unwritten: LbenchError | None = None
-        if out is not None:
-            try:
-                write(out, encode(document, format_of(out)))
-            except LbenchError as error:
-                unwritten, out = error, None
-        saved = saved_text(measurement.view, folder, content, out)
-        if as_json:
-            sys.stdout.buffer.write(content)
-        else:
-            show(measurement, whole, document, saved)
-        if measurement.lost:
-            say(f"the engine has died: its runs are marked interrupted, the results so far are in {folder}")
-        elif output_error() is not None or (as_json and (not quiet or signals.exit_code is not None)):
-            say(saved, prefix="")
+        unwritten = report(
+            measurement, document, folder, lambda saved: show(measurement, whole, document, saved), signals.exit_code,
+            out=out, as_json=as_json, quiet=quiet,
+        )  # fmt: skip
         stopped = signals.exit_code is not None or measurement.lost
         if (stopped or measurement.over_budget) and (left := measurement.left_text()) is not None:
             how = "the same command" if stopped else "the same command with a larger --max-usd"

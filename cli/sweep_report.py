@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
-
-from rich.console import Console
 from rich.text import Text
 
 from lbench.analysis.comparison import Comparison
@@ -13,9 +10,9 @@ from lbench.analysis.prediction import PredictedLine, predict_comparison
 from lbench.analysis.scaling import Scaling, scalings
 from lbench.analysis.scaling_text import law_lines, scaling_notes, scaling_sentence
 from lbench.analysis.series import Point, Series
-from lbench.cli.console import BRIGHT, QUIET, WARN, WRONG, accent, console
+from lbench.cli.console import BRIGHT, QUIET, WARN, WRONG, console
 from lbench.cli.report import runs_mark
-from lbench.cli.tables import Column, print_table
+from lbench.cli.tables import Column, backend_cell, print_line, print_table
 from lbench.cli.warning_lines import warning_lines
 from lbench.engine.billing.bill import run_bill
 from lbench.engine.cost.format import usd_short
@@ -49,18 +46,18 @@ def print_sweep(view: SessionView, document: Document, failures: dict[str, str],
     for scaling in found:
         out.print()
         if scaling.beside:
-            _line(out, ", ".join(f"{name} {value:g}" for name, value in scaling.beside.items()), QUIET)
+            print_line(out, ", ".join(f"{name} {value:g}" for name, value in scaling.beside.items()), QUIET)
         print_table(out, sweep_columns(scaling))
         out.print()
-        _line(out, scaling_sentence(scaling), BRIGHT)
+        print_line(out, scaling_sentence(scaling), BRIGHT)
         for line in scaling_notes(scaling):
-            _line(out, line, QUIET)
+            print_line(out, line, QUIET)
     for line in law_lines(found):
-        _line(out, line, QUIET)
+        print_line(out, line, QUIET)
     for point, why in failures.items():
-        _line(out, f"✘ {point}: {why}", WRONG)
+        print_line(out, f"✘ {point}: {why}", WRONG)
     for line in warning_lines(document.warnings):
-        _line(out, line, WARN)
+        print_line(out, line, WARN)
     out.print(Text(saved, style=QUIET), soft_wrap=True)
 
 
@@ -89,7 +86,6 @@ def sweep_columns(scaling: Scaling) -> list[Column]:
 
 
 def _cells(scaling: Scaling, one: Series, point: Point, *, first: bool) -> dict[str, str | Text]:
-    colour = accent("predicted" if one.origin == "predicted" else one.backend)
     mark, style = runs_mark(point)
     runs = (
         Text("–", style=QUIET)
@@ -101,7 +97,7 @@ def _cells(scaling: Scaling, one: Series, point: Point, *, first: bool) -> dict[
     aside = f"{'' if one.temperature is None else f' {one.temperature}'}{machine}{origin}"
     return {
         "at": _place(scaling, point.at) if first else "",
-        "backend": Text.assemble(("▌", colour), (one.label, f"bold {colour}"), (aside, QUIET)),
+        "backend": backend_cell("predicted" if one.origin == "predicted" else one.backend, one.label, aside),
         "runs": runs,
         "makespan": "–" if point.makespan_s is None else seconds_text(point.makespan_s.value),
         "interval": Text("–" if point.makespan_s is None else interval_text(point.makespan_s), style=QUIET),
@@ -115,12 +111,8 @@ def _cost(point: Point) -> str:
     usd = point.usd or point.rent_usd
     if usd is None:
         return "–"
-    return f"{usd_short(Decimal(repr(usd.value)))}{'' if point.usd is not None else ' rented'}"
+    return f"{usd_short(usd.value)}{'' if point.usd is not None else ' rented'}"
 
 
 def _place(scaling: Scaling, value: float) -> str:
     return f"{value:,.0f}" if scaling.whole else f"{value:.3g}"
-
-
-def _line(out: Console, text: str, style: str) -> None:
-    out.print(Text(text, style=style), soft_wrap=not out.is_terminal)

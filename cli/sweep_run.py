@@ -1,4 +1,4 @@
-"""A sweep measured by one engine: a plan a point, further points where curves cross, and what a stopped one left behind."""
+"""A sweep measured by one engine: one plan per point, further points where curves cross, and what a stopped one has left."""
 
 from __future__ import annotations
 

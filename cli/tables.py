@@ -11,11 +11,11 @@ from rich.console import Console
 from rich.text import Text
 
 from lbench.analysis.layout import fitting_columns
-from lbench.cli.console import QUIET
+from lbench.cli.console import QUIET, accent
 from lbench.config.signs import is_ascii_only, spelled
 from lbench.errors import visible
 
-__all__ = ["Column", "fitting", "print_table", "table_lines"]
+__all__ = ["Column", "backend_cell", "fitting", "print_line", "print_table", "table_lines"]
 
 _GAP = 2
 _NARROWEST = 20  # a wrapping column is not made narrower
@@ -86,6 +86,17 @@ def print_table(console: Console, columns: Sequence[Column], *, header: bool = T
     """Print `table_lines` as wide as the console is."""
     for line in table_lines(columns, console.width, header=header):
         console.print(line, soft_wrap=True)
+
+
+def print_line(console: Console, text: str | Text, style: str = "") -> None:
+    """Print a line, wrapped on a terminal only."""
+    console.print(text if isinstance(text, Text) else Text(text, style=style), soft_wrap=not console.is_terminal)
+
+
+def backend_cell(backend: str, label: str, aside: str = "") -> Text:
+    """A backend's label in its colour; `aside` is quiet."""
+    colour = accent(backend)
+    return Text.assemble(("▌", colour), (label, f"bold {colour}"), (aside, QUIET))
 
 
 def _row_lines(columns: list[Column], widths: list[int], cells: list[Text]) -> list[Text]:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from decimal import Decimal
 from itertools import chain
 from pathlib import Path
 
 import msgspec
-from rich.console import Console
 from rich.text import Text
 
 from lbench.analysis.format import (
@@ -42,7 +40,7 @@ from lbench.cli.documents import TUNE
 from lbench.cli.progress import Progress
 from lbench.cli.sweep_end import measure_points
 from lbench.cli.sweep_run import Earlier, PointsMeasurement, done_points, earlier_sessions
-from lbench.cli.tables import Column, print_table
+from lbench.cli.tables import Column, print_line, print_table
 from lbench.config.limits import limits as lambda_limits
 from lbench.engine.backends.lambda_.emulated import supported_environments
 from lbench.engine.backends.settings import EmulatedSettings, LambdaSettings
@@ -241,7 +239,6 @@ class _TuneMeasurement(PointsMeasurement):
         return tuned(joined(self.views), run_bill)
 
     def choose(self) -> Point | None:
-        """The next candidate."""
         candidate = next_trial(self._tune, self.views, self._tried)
         if candidate is None:
             return None
@@ -263,7 +260,7 @@ class _TuneMeasurement(PointsMeasurement):
         model = fit_model(self.results)
         if model is not None:
             seconds, usd = model.expected(candidate, tasks)
-            each, whole = _usd(usd), _usd(usd * LEAST_RUNS)
+            each, whole = usd_short(usd), usd_short(usd * LEAST_RUNS)
             expected = f"{seconds_text(seconds)} and {each} a run, {whole} in all"
             return f"candidate {number}: {what}; expected by the model: {expected}"
         plan = self._tune.sweep.at(point, "")
@@ -299,7 +296,7 @@ def measure_tuning(tune: TunePlan, on_hangup: str, *, fresh: bool, out: Path | N
         )
     if earlier is not None:
         known = count_text(len(tried(earlier.views)), "measurement")
-        lines.append(f"goes on with a stopped tuning: {known} of candidates are kept (--fresh begins anew)")
+        lines.append(f"goes on with a stopped tuning: {known} of candidates are kept (--fresh starts over)")
     return measure_points(
         lambda folder, progress: _TuneMeasurement(folder, on_hangup, progress, tune, identity, earlier),
         lines,
@@ -323,24 +320,24 @@ def _print(measurement: _TuneMeasurement, view: SessionView, document: Document,
         out.print()
         for name, one in picks.named:
             label = view.started_runs[0].planned.label
-            _line(out, f"{name}: {tuned_text(one)}, {usd_estimate_text(one.usd)} a run on {label}", BRIGHT)
+            print_line(out, f"{name}: {tuned_text(one)}, {usd_estimate_text(one.usd)} a run on {label}", BRIGHT)
         for text in caveats(found):
-            _line(out, f"! {text}", WARN)
-        _line(out, memory_text(found), QUIET)
+            print_line(out, f"! {text}", WARN)
+        print_line(out, memory_text(found), QUIET)
         trials = len(view.started_runs)
-        _line(
+        print_line(
             out,
             f"{count_text(trials, 'run')} of at most {MOST_TRIALS}; a candidate off the front is never the answer",
             QUIET,
         )
         origin = view.started_runs[0].planned.origin
         if origin != "measured":
-            _line(out, f"{origin} here: dollars are what AWS would charge, times are not AWS's", QUIET)
+            print_line(out, f"{origin} here: dollars are what AWS would charge, times are not AWS's", QUIET)
     for point, why in measurement.failures.items():
-        _line(out, f"✘ {point}: {why}", WRONG)
+        print_line(out, f"✘ {point}: {why}", WRONG)
     for warning in document.warnings:
         if warning.code not in ("failed", "few_repeats", "unsteady"):
-            _line(out, f"! {warning.text}", WARN)
+            print_line(out, f"! {warning.text}", WARN)
     out.print(Text(saved, style=QUIET), soft_wrap=True)
 
 
@@ -370,17 +367,9 @@ def _columns(found: Sequence[Tuned]) -> list[Column]:
             "interval": Text(interval_text(one.makespan_s), style=QUIET),
             "cold": "–" if one.cold_s is None else seconds_text(one.cold_s),
             "cv": Text("–" if one.cv is None else percent_text(one.cv), style=RIGHT if one.steady else WARN),
-            "cost": Text(_usd(one.usd.value), style=accent("lambda")),
+            "cost": Text(usd_short(one.usd.value), style=accent("lambda")),
             "front": Text(mark, style=RIGHT),
         }
         for name, cell in cells.items():
             columns[name].add(cell)
     return list(columns.values())
-
-
-def _usd(usd: float) -> str:
-    return usd_short(Decimal(repr(usd)))
-
-
-def _line(out: Console, text: str, style: str) -> None:
-    out.print(Text(text, style=style), soft_wrap=not out.is_terminal)

@@ -93,7 +93,7 @@ def _print(sample: Sample, found: Feasibility) -> None:
     from lbench.analysis.feasibility import headroom_text, summary_sentence
     from lbench.analysis.options_text import busy_line
     from lbench.cli.console import BRIGHT, QUIET, RIGHT, WARN, WRONG, console
-    from lbench.cli.tables import Column, print_table
+    from lbench.cli.tables import Column, print_line, print_table
 
     marks = {"fits": ("✔ fits", RIGHT), "tight": ("! look", WARN), "no": ("✘ no", WRONG), "note": ("· note", QUIET)}
     what, measured, limit = Column("WHAT"), Column("MEASURED", justify="right"), Column("LIMIT", justify="right")
@@ -107,24 +107,21 @@ def _print(sample: Sample, found: Feasibility) -> None:
     out = console()
     print_table(out, [what, measured, limit, headroom, verdict])
     out.print()
-    out.print(Text(summary_sentence(found, sample.workload), style=BRIGHT), soft_wrap=not out.is_terminal)
+    print_line(out, summary_sentence(found, sample.workload), BRIGHT)
     for row in found.rows:
         text = "; ".join(filter(None, [row.detail, row.remedy if row.verdict != "no" else ""]))
         if text:
             mark, style = marks[row.verdict]
-            line = Text.assemble((f"{mark[0]} ", style), f"{row.what}: {text}")
-            out.print(line, soft_wrap=not out.is_terminal)
+            print_line(out, Text.assemble((f"{mark[0]} ", style), f"{row.what}: {text}"))
     busy = busy_line(sample)
     for note in [*found.notes, *([] if busy is None else [busy])]:
-        out.print(Text(f"! {note}", style=WARN), soft_wrap=not out.is_terminal)
+        print_line(out, f"! {note}", WARN)
     whole = "the whole job" if sample.complete else f"{sample.sampled_tasks:,} of {sample.known_tasks:,} tasks"
-    out.print(
-        Text(
-            f"measured here: {whole}, one after the other; limits are AWS's (config/limits.toml); what C code does by "
-            "itself (network, programs, files) is not seen",
-            style=QUIET,
-        ),
-        soft_wrap=not out.is_terminal,
+    print_line(
+        out,
+        f"measured here: {whole}, one after the other; limits are AWS's (config/limits.toml); what C code does by "
+        "itself (network, programs, files) is not seen",
+        QUIET,
     )
 
 

@@ -61,6 +61,7 @@ def command(
     are deployed. `lbench destroy` removes everything.
     """
     from lbench.cli.deployments import interruptible, open_session, settings
+    from lbench.cli.plan_options import whole_number
     from lbench.config.aws import AwsError
     from lbench.config.deployment import DEFAULT_STACK, stack_name
     from lbench.lambda_src.deploy import Wanted, choose
@@ -72,7 +73,8 @@ def command(
     name = base if base is not None else DEFAULT_STACK
     stack_name(name, "x86_64")  # rejects an invalid name before anything is done
     sizes = None if memory is None else _sizes(memory)
-    days, mb = _number("--retention-days", retention_days), _number("--ephemeral", ephemeral)
+    days = None if retention_days is None else whole_number("--retention-days", retention_days)
+    mb = None if ephemeral is None else whole_number("--ephemeral", ephemeral)
 
     def wanted(arch: Any, region: str) -> Wanted:
         return Wanted(
@@ -120,15 +122,6 @@ def _sizes(text: str) -> tuple[int, ...]:
         raise InputError(f"--memory must be sizes in MB, for example 1769,3008, got {text}") from None
 
 
-def _number(option: str, text: str | None) -> int | None:
-    from lbench.errors import InputError
-
-    try:
-        return None if text is None else int(text)
-    except ValueError:
-        raise InputError(f"{option} must be a whole number, got {text}") from None
-
-
 def _given(file: Path | None, arch: str | None, python: str | None, workloads: tuple[str, ...]) -> Package | None:
     from lbench.errors import InputError
     from lbench.lambda_src.prebuilt import read_package
@@ -174,7 +167,7 @@ def _as_deployed(
         return python, workloads
     try:
         there = read_outputs(stack.name, region, stack.outputs)
-    except InputError:  # outputs of another version: deploy anew
+    except InputError:  # outputs of another version: deploy again
         return python, workloads
     if python is None and there.python in limits().python_versions:
         python = there.python

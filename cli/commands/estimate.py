@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -159,8 +160,6 @@ def _changes(text: str | None) -> dict[str, float]:
 
 
 def _print(sample: Sample, found: Options, changes: dict[str, float], overheads_s: dict[str, float]) -> None:
-    from rich.text import Text
-
     from lbench.analysis.format import count_text, seconds_text
     from lbench.analysis.grain import grain_notes
     from lbench.analysis.options_text import (
@@ -174,15 +173,13 @@ def _print(sample: Sample, found: Options, changes: dict[str, float], overheads_
         usage_lines,
     )
     from lbench.cli.console import BRIGHT, QUIET, WARN, console
-    from lbench.cli.tables import print_table
+    from lbench.cli.tables import print_line, print_table
 
     out = console()
     print_table(out, _columns(found))
     out.print()
 
-    def say(text: str, style: str = "") -> None:
-        out.print(Text(text, style=style), soft_wrap=not out.is_terminal)
-
+    say = functools.partial(print_line, out)
     say(first_sentence(found), BRIGHT)
     say(break_even_sentence(found), BRIGHT)
     say(f"{found.on_lambda.name} hangs most on what is assumed of:")

@@ -17,7 +17,7 @@ def usd_text(usd: Decimal) -> str:
 ASSUMED = "*"  # beside an amount that counts something at another region's price
 
 
-def usd_short(usd: Decimal, *, up: bool = False, assumed: bool = False) -> str:
+def usd_short(usd: Decimal | float, *, up: bool = False, assumed: bool = False) -> str:
     """For people: cents, or two digits where it is less than a dollar ("$1,234.50", "$0.25", "$0.00016").
 
     Args:
@@ -27,6 +27,8 @@ def usd_short(usd: Decimal, *, up: bool = False, assumed: bool = False) -> str:
     """
     if not usd:
         return "$0"
+    if isinstance(usd, float):
+        usd = Decimal(repr(usd))
     exponent = min(-2, usd.adjusted() - 1)
     rounding = decimal.ROUND_CEILING if up else decimal.ROUND_HALF_UP
     with decimal.localcontext(decimal.Context(prec=200)):

@@ -13,7 +13,7 @@ from lbench.analysis.session_comparison import Apart, Job, Row, SessionCompariso
 from lbench.analysis.session_comparison_text import change_text, comparison_sentence, needed_text, permutation_text
 from lbench.engine.cost.format import usd_short
 from lbench.tui.draw.axes import number_text
-from lbench.tui.draw.ink import Piece, clipped, heading, put, right_of, width_of, wrapped
+from lbench.tui.draw.ink import Piece, aligned, heading, put, right_of, width_of, wrapped
 from lbench.tui.draw.scale import nice_ceiling
 from lbench.tui.theme import band_role, role_of
 
@@ -122,10 +122,7 @@ def _table(job: Job, width: int) -> list[list[Piece]]:
     for row in job.rows:
         line: list[Piece] = [("  ▌ ", _role(row))]
         for one in chosen:
-            cell = clipped(one.cell(row), sizes[one.title])
-            pad: Piece = (" " * (sizes[one.title] - width_of(cell)), "text")
-            line += [pad, *cell] if one.right else [*cell, pad]
-            line.append((_GAP, "text"))
+            line += [*aligned(one.cell(row), sizes[one.title], right=one.right), (_GAP, "text")]
         lines.append(line)
     return lines
 

@@ -17,6 +17,7 @@ __all__ = [
     "FIXED",
     "HEADING_CELLS",
     "Piece",
+    "aligned",
     "between",
     "blank",
     "fits",
@@ -67,6 +68,13 @@ def clipped(pieces: Iterable[Piece], width: int) -> list[Piece]:
         kept.append((text, role))
         left -= size
     return kept
+
+
+def aligned(pieces: Iterable[Piece], width: int, *, right: bool) -> list[Piece]:
+    """The pieces in exactly `width` cells, cut or padded."""
+    kept = clipped(pieces, width)
+    pad: Piece = (" " * (width - width_of(kept)), "text")
+    return [pad, *kept] if right else [*kept, pad]
 
 
 def wrapped(pieces: Iterable[Piece], width: int, rows: int) -> list[list[Piece]]:

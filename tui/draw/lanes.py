@@ -81,7 +81,7 @@ def paint_marks(marks: Cells, lanes: Any, at: Any, codes: Any) -> None:
 
 
 def segments(row: Cells, styles: list[Style]) -> list[Segment]:
-    """One lane's cells as segments, a segment a stretch of equal cells; `styles` by code."""
+    """One lane's cells as segments, one for each stretch of equal cells; `styles` by code."""
     cuts = np.flatnonzero(np.diff(row)) + 1
     starts = [0, *cuts.tolist()]
     ends = [*cuts.tolist(), len(row)]

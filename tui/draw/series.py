@@ -1,4 +1,4 @@
-"""The values of the histograms, a series a backend."""
+"""The values of the histograms, one series per backend."""
 
 from __future__ import annotations
 

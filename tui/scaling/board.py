@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from decimal import Decimal
 from typing import Literal
 
 from lbench.analysis.format import (
@@ -15,7 +13,7 @@ from lbench.analysis.format import (
     usd_spread_text,
 )
 from lbench.analysis.scaling import Scaling
-from lbench.analysis.scaling_text import axis_text, place_text
+from lbench.analysis.scaling_text import axis_text, far_side, place_text
 from lbench.analysis.series import Point, Series
 from lbench.analysis.statistics import Estimate
 from lbench.engine.cost.format import usd_short
@@ -64,7 +62,7 @@ def curves_of(scaling: Scaling, measure: Measure, hidden: frozenset[str], select
     shown.sort(key=lambda one: (one.name == selected, one.main))
     found = scaling.crossings if measure == "time" else scaling.usd_crossings
     crossings = [
-        (_far_side(scaling, one.root.at), place_text(scaling, one.root.at))
+        (far_side(scaling, one.root.at), place_text(scaling, one.root.at))
         for one in found
         if one.root.at is not None and not {one.below, one.above} & hidden
     ]
@@ -92,11 +90,6 @@ def curves_of(scaling: Scaling, measure: Measure, hidden: frozenset[str], select
     )
 
 
-def _far_side(scaling: Scaling, crossing: float) -> float:
-    """Where a crossing is drawn: as its number says, on a whole place if the axis has no others."""
-    return float(math.ceil(crossing - 1e-9)) if scaling.whole else crossing
-
-
 def _spread(estimate: Estimate | None, text: str) -> str:
     """An interval in brackets; "once" for a single value; "" for none."""
     return "" if estimate is None else f" ({text})" if estimate.interval is not None else " (once)"
@@ -112,9 +105,9 @@ def _ratio_spread(point: Point) -> str:
 
 def _money(point: Point) -> str:
     if point.usd is not None:
-        return usd_short(Decimal(repr(point.usd.value)))
+        return usd_short(point.usd.value)
     if point.rent_usd is not None:
-        return f"{usd_short(Decimal(repr(point.rent_usd.value)))} rented"
+        return f"{usd_short(point.rent_usd.value)} rented"
     return "–"
 
 
@@ -173,7 +166,7 @@ def point_lines(
 def table_lines(
     scaling: Scaling, measure: Measure, hidden: frozenset[str], place: float, selected: str | None, width: int
 ) -> list[list[Piece]]:
-    """All points of a measure as a table: a line a place, a column a series. The selected one is among those that fit."""
+    """All points of a measure as a table, a line for each place and a column for each series; the selected one is shown."""
     shown = [one for one in scaling.series if one.name not in hidden]
     first = max(len(scaling.axis), *(len(axis_text(scaling, at)) for at in scaling.places)) + 2
     columns = [(one, [_cell(one.at(at), measure) for at in scaling.places]) for one in shown]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from decimal import Decimal
 
 from lbench.analysis.format import count_text, interval_text, percent_text, seconds_text
 from lbench.analysis.tuning import Candidate, Tuned, candidate_text, front, picks_of
@@ -61,7 +60,7 @@ def candidate_lines(
         ]
         cells: list[Piece] = [
             (f" {put(f'({interval_text(one.makespan_s)})', 15)}", "quiet"),
-            (put(f" {usd_short(Decimal(repr(one.usd.value)))}", 11), "text"),
+            (put(f" {usd_short(one.usd.value)}", 11), "text"),
             (put(f" {mark}", room), "right"),
             ("" if one.cv is None else put(f" CV {percent_text(one.cv)}", 9), "text" if one.steady else "wrong"),
             ("" if one.cold_s is None else put(f" cold {seconds_text(one.cold_s)}", 14), "quiet"),

@@ -17,7 +17,7 @@ from lbench.analysis.layout import fitting_columns
 from lbench.engine.cost.format import usd_short
 from lbench.engine.journal.writer import JOURNAL_NAME
 from lbench.engine.session.index import when
-from lbench.tui.draw.ink import Piece, clipped, line, put, right_of, width_of
+from lbench.tui.draw.ink import Piece, aligned, line, put, right_of, width_of
 from lbench.tui.session_index import ONCE, Backend, Entry
 from lbench.tui.theme import EMULATED, role_of
 from lbench.tui.widgets.lines import Lines
@@ -262,7 +262,6 @@ class SessionTable(Lines, can_focus=True):
         self.action_move(len(self.entries) if last else -len(self.entries))
 
     def on_click(self, event: object) -> None:
-        """Select the clicked line."""
         row = self._top + int(getattr(event, "y", 0)) - 1
         if 0 <= row < len(self.entries):
             self.action_move(row - self.cursor)
@@ -297,10 +296,7 @@ class SessionTable(Lines, can_focus=True):
                 cell = _fitted_name(entry, size)
             elif width_of(cell) > size and column.short is not None:
                 cell = column.short(entry)
-            cell = clipped(cell, size)
-            pad: Piece = (" " * (size - width_of(cell)), "text")
-            pieces += [pad, *cell] if column.right else [*cell, pad]
-            pieces.append((" " * _GAP, "text"))
+            pieces += [*aligned(cell, size, right=column.right), (" " * _GAP, "text")]
         return line(self.palette, pieces, width, ground="bar" if here else "ground")
 
     def _fitting(self, width: int) -> tuple[list[_Column], list[int]]:

@@ -15,7 +15,7 @@ from lbench.analysis.layout import fitting_columns
 from lbench.engine.cost.format import usd_short
 from lbench.tui.bench.board import EMPTY, Board, Row
 from lbench.tui.draw.bars import progress
-from lbench.tui.draw.ink import Piece, clipped, line, put, right_of, shorter, width_of
+from lbench.tui.draw.ink import Piece, aligned, line, put, right_of, shorter, width_of
 from lbench.tui.theme import role_of
 from lbench.tui.widgets.lines import Lines
 
@@ -182,7 +182,7 @@ def other_lines(row: Row) -> list[Line]:
 
 
 class BackendTable(Lines, can_focus=True):
-    """A backend a line. The selected one's timeline is shown where there is room for one."""
+    """One line per backend. The selected one's timeline is shown where there is room for one."""
 
     BINDINGS = [
         Binding("up", "move(-1)", "select", key_display="↑↓"),
@@ -249,19 +249,14 @@ class BackendTable(Lines, can_focus=True):
         role = role_of(row.summary.backend, row.label)
         pieces: list[Piece] = [("▍", role), (" ", "text"), (put(f"  {other.temperature}", widths[0]), role)]
         for column, size in zip(chosen, widths[1:], strict=True):
-            cell = clipped(column.cell(row, size), size) if column.cell in _OF_A_LINE else []
-            pad = (" " * max(0, size - width_of(cell)), "text")
-            pieces.append((" " * _GAP, "text"))
-            pieces += [pad, *cell] if column.right else [*cell, pad]
+            cell = column.cell(row, size) if column.cell in _OF_A_LINE else []
+            pieces += [(" " * _GAP, "text"), *aligned(cell, size, right=column.right)]
         return line(self.palette, pieces, width)
 
     def _line(self, number: int, row: Row, chosen: list[_Column], widths: list[int], width: int) -> Strip:
         pieces = self._head(number, row.summary.backend, row.label, widths[0])
         for column, size in zip(chosen, widths[1:], strict=True):
-            cell = clipped(column.cell(row, size), size)
-            pad = (" " * max(0, size - width_of(cell)), "text")
-            pieces.append((" " * _GAP, "text"))
-            pieces += [pad, *cell] if column.right else [*cell, pad]
+            pieces += [(" " * _GAP, "text"), *aligned(column.cell(row, size), size, right=column.right)]
         return line(self.palette, pieces, width)
 
 
