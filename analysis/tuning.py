@@ -359,7 +359,7 @@ def _as_good(
             counts.append(min(len(values), len(own)))
     lines = [f"cannot be distinguished from {_few_named(alike)}"] if alike else []
     if ahead:
-        compared = f" and {len(others)} comparisons" if len(others) > 1 and min(counts) > 1 else ""
+        compared = f" and {count_text(len(others), 'comparison')}" if len(others) > 1 and min(counts) > 1 else ""
         repeats = count_text(min(counts), "repeat")
         lines.append(f"is ahead of {_few_named(ahead)}, which is not settled with {repeats}{compared}")
     return [f"{word}: {candidate_text(pick)} {line}" for line in lines]

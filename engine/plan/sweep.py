@@ -24,6 +24,8 @@ from lbench.workloads import parameters, registry
 __all__ = ["MOST_POINTS", "SETTING_AXES", "Axis", "SweepPlan", "definition", "own_setting", "parse_axis", "sweep_plan"]
 
 MOST_POINTS = 200
+_LARGEST = 10**15  # of a value
+_SHOWN = 24  # characters of one that is larger
 SETTING_AXES = {  # the setting of a backend that an axis stands for; None: the plan's own
     "workers": "concurrency",
     "memory": "memory",
@@ -122,16 +124,20 @@ def _range(name: str, body: str) -> list[int | float]:
 
 def _number(name: str, text: str) -> int | float:
     text = text.strip()
+    number: int | float
     try:
-        return int(text)
+        number = int(text)
     except ValueError:
-        pass
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not math.isfinite(number):
-        raise InputError(f"--over {name}: the values must be numbers, got {text or 'nothing'}")
+        try:
+            number = float(text)
+        except ValueError:
+            number = math.nan
+        if not math.isfinite(number):
+            raise InputError(f"--over {name}: the values must be numbers, got {text or 'nothing'}") from None
+        if "e" in text.lower() and "." not in text and number == int(number):
+            number = int(number)  # 1e3
+    if abs(number) > _LARGEST:
+        raise InputError(f"--over {name}: the values must be at most {_LARGEST:g}, got {text[:_SHOWN]}")
     return number
 
 
@@ -193,17 +199,18 @@ def _parameter_names(base: Plan) -> dict[str, str]:
 def _check_axis(base: Plan, axis: Axis) -> None:
     """Refuse an axis that nothing in the plan has."""
     known = _parameter_names(base)
-    whole = f"--over {axis.name}: the values must be whole numbers, got {axis.values[0]}"
+    broken = next((value for value in axis.values if not isinstance(value, int)), None)
+    whole = f"--over {axis.name}: the values must be whole numbers, got {broken}"
     if axis.name in known:
         if axis.name in base.params:
             raise InputError(f"--over {axis.name} and -p {axis.name} cannot be used together: leave -p out")
-        if known[axis.name] == "int" and any(not isinstance(value, int) for value in axis.values):
+        if known[axis.name] == "int" and broken is not None:
             raise InputError(whole)
         return
     if axis.name not in SETTING_AXES:
         numbers = [name for name, kind in known.items() if kind in ("int", "float")]
         raise UnknownNameError("axis", axis.name, [*numbers, *SETTING_AXES])
-    if any(not isinstance(value, int) for value in axis.values):
+    if broken is not None:
         raise InputError(whole)
     setting = SETTING_AXES[axis.name]
     if setting is None:

@@ -143,6 +143,8 @@ def find_session(text: str) -> Path:
     Raises:
         InputError: no session, or several.
     """
+    if not text:
+        raise InputError("the name of the session is empty: name one, `last` or a file")
     if text == "last":
         newest = list_sessions()[:1]
         if not newest:

@@ -149,6 +149,14 @@ def test_an_interrupt_before_anything_has_begun_is_no_traceback(home: Path) -> N
     assert (done.returncode, done.stderr) == (130, "")
 
 
+def test_an_empty_name_is_no_session(home: Path) -> None:
+    result = run("export", "", "-o", "a.json")
+    assert (result.exit_code, result.stderr.count("\n")) == (
+        2,
+        1,
+    ) and "the name of the session is empty" in result.stderr
+
+
 def test_a_folder_is_no_output(home: Path) -> None:
     (home / "a.json").mkdir()
     result = run("run", "probe", "-o", "a.json")

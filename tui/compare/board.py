@@ -83,7 +83,8 @@ def _role(row: Row) -> str:
 
 
 def _makespan(row: Row) -> list[Piece]:
-    return [(seconds_text(row.makespan_s.value), "bright"), (f" ({interval_text(row.makespan_s)})", "quiet")]
+    interval = interval_text(row.makespan_s) if row.makespan_s.interval is not None else "once"
+    return [(seconds_text(row.makespan_s.value), "bright"), (f" ({interval})", "quiet")]
 
 
 def _ratio(row: Row) -> list[Piece]:
@@ -95,7 +96,9 @@ def _ratio(row: Row) -> list[Piece]:
             (f" ({times_interval_text(row.effect.ratio)})", "quiet"),
         ]
     word = "unclear" if row.effect.claim == "open" else "not settled"
-    return [(f"{word} ", "key"), (f"({times_interval_text(row.effect.ratio)})", "quiet")]
+    ratio = row.effect.ratio
+    interval = times_interval_text(ratio) if ratio.interval is not None else f"{times_text(ratio.value)} once"
+    return [(f"{word} ", "key"), (f"({interval})", "quiet")]
 
 
 def _columns(job: Job) -> list[_Column]:

@@ -28,6 +28,7 @@ def plan(*backends: str, **more: Any) -> Plan:
         ("eps=0.5,0.25", (0.25, 0.5), False),
         ("eps=0.1..0.8x2", (0.1, 0.2, 0.4, 0.8), True),
         (" size = 1, 2 ", (1, 2), False),
+        ("size=1e3,200", (200, 1000), False),
     ],
 )
 def test_values_are_listed_or_multiplied(text: str, values: tuple[float, ...], is_range: bool) -> None:
@@ -52,6 +53,9 @@ def test_values_are_listed_or_multiplied(text: str, values: tuple[float, ...], i
         (["size=1e400,2"], "must be numbers"),
         (["size=nan,2"], "must be numbers"),
         (["size=1.5,2"], "must be whole numbers, got 1.5"),
+        (["size=1,2.5"], "must be whole numbers, got 2.5"),
+        (["size=1," + "9" * 400], "at most 1e\\+15, got 999999999999999999999999$"),
+        (["size=1.." + "9" * 400 + "x2"], "at most 1e\\+15, got 9"),
         (["size=0,5"], "^--over, at size=0: parameter size=0: must be at least 1"),
         (["workers=0,5"], "^--over, at workers=0: .*must be at least 1"),
         (["size=1..128x1.00001"], "has more than 200 values: use a larger factor"),
