@@ -60,7 +60,7 @@ class Board(msgspec.Struct, frozen=True):
     warnings: tuple[str, ...] = ()  # what makes the results weak
     decision: Decision | None = None
     note: str | None = None  # what this machine cannot show
-    data: str = ""  # name and size of the data set
+    data: str | None = ""  # name and size of the data set; "": generated; None: no run has read it yet
     partial: bool = False  # the record is being read, or the figures of its invocations are not computed yet
 
     def row(self, label: str | None) -> Row | None:

@@ -99,7 +99,7 @@ class BoardBuilder:
             warnings=self._warnings,
             decision=decide(self._comparison, _hourly(runs)),
             note=_note(frame, rows),
-            data=data_text(runs),
+            data=data_text(runs) if any(run.started is not None for run in runs) else None,
             partial=self._partial,
         )
 

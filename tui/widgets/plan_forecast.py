@@ -13,6 +13,7 @@ from lbench.engine.plan.plan import Plan
 from lbench.errors import InputError, LbenchError
 from lbench.tui.bench.forecast import Forecast, busy_notice, forecast
 from lbench.tui.draw.ink import sentence_lines, shorter
+from lbench.tui.faults import FaultsEnd
 from lbench.tui.widgets.fields import Text
 
 __all__ = ["PlanForecast"]
@@ -22,7 +23,7 @@ _BUSY_EVERY_S = 5.0
 _LOW = 30  # rows of the screen under which each thing takes one line
 
 
-class PlanForecast(Text):
+class PlanForecast(FaultsEnd, Text):
     """Takes the height of its lines; the form above gives way."""
 
     def __init__(self) -> None:

@@ -15,6 +15,7 @@ from lbench.engine.backends import catalog
 from lbench.engine.plan.plan import Plan
 from lbench.tui.aside import aside
 from lbench.tui.draw.ink import Piece
+from lbench.tui.faults import FaultsEnd
 from lbench.tui.run_form import OWN_FIELD, OWN_FILE, Draft, OwnWorkload, RunSettings, form_fields, read_own
 from lbench.tui.theme import role_of
 from lbench.tui.widgets.fields import Changed, Choice, FieldRow, Heading, Ticks, id_at
@@ -27,7 +28,7 @@ _QUIET_S = 0.3  # without a change of the path, before its file is read
 _HIGH = 50  # rows from which the settings of the chosen backends are open
 
 
-class SetupForm(VerticalScroll, inherit_bindings=False):
+class SetupForm(FaultsEnd, VerticalScroll, inherit_bindings=False):
     """Scrolls as the focus moves; the arrows move the focus."""
 
     class Edited(Message):

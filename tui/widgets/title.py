@@ -48,8 +48,11 @@ def left_text(seconds: float) -> str:
     return f"{math.ceil(seconds / 3600)} h"
 
 
-def described(workload: str, params: dict[str, Any], tasks: int | None, room: int = 1000, data: str = "") -> str:
-    """Like "mandelbrot 1000×1000 · 500 iterations · 100 tasks, interleaved"; shorter if `room` is less."""
+def described(workload: str, params: dict[str, Any], tasks: int | None, room: int = 1000, data: str | None = "") -> str:
+    """Like "mandelbrot 1000×1000 · 500 iterations · 100 tasks, interleaved"; shorter if `room` is less.
+
+    `data`: name and size of the data set; "": it is generated, as its parameters say; None: it is not known which.
+    """
     count = "" if tasks is None else f" · {tasks:,} task{'s' * (tasks != 1)}"
     width, height = (params.get(name) or params.get("size") for name in ("width", "height"))
     iterations, assignment = params.get("max_iterations"), params.get("assignment")
@@ -57,7 +60,7 @@ def described(workload: str, params: dict[str, Any], tasks: int | None, room: in
         parts = [f"{width}×{height}", f"· {iterations:,} iterations"]
         forms = [f"{workload} {' '.join(parts)}{count}, {assignment}", f"{workload} {' '.join(parts)}{count}"]
         return next((form for form in forms if len(form) <= room), f"{workload} {parts[0]}{count}")
-    generated = _GENERATED if data else ()
+    generated = () if data == "" else _GENERATED
     parts = [
         f"{name} {_value(value)}"
         for name, value in params.items()

@@ -13,7 +13,7 @@ from lbench.tui.widgets.cost import Cost
 from lbench.tui.widgets.inspect import Inspect
 from lbench.tui.widgets.table import BackendTable
 from lbench.tui.widgets.timeline import Timeline
-from lbench.tui.widgets.title import Keys
+from lbench.tui.widgets.title import Keys, described
 
 SIZES = [(80, 24), (120, 40), (200, 60)]
 MID = 34.2  # seconds into the made-up session: sequential and processes are done, emulated is in its first run
@@ -134,6 +134,12 @@ async def test_while_data_load_the_screen_names_the_file_and_not_what_would_be_g
         title, answer = screen_text(app).splitlines()[:2]
         assert "kmeans on census-income.data.zst · k 7" in title and "n_samples" not in title
         assert "kmeans on census-income.data.zst · 12 s" in answer
+
+
+def test_no_title_names_what_would_be_generated_before_it_is_known_that_it_was() -> None:
+    params = {"k": 10, "n_samples": 100_000}
+    assert described("kmeans", params, 39, data=None) == "kmeans · k 10 · 39 tasks"
+    assert described("kmeans", params, 39) == "kmeans · k 10 · n_samples 100,000 · 39 tasks"
 
 
 async def test_a_full_disk_leaves_room_for_the_answer(app_of: App, still: Any, screen_text: Text) -> None:

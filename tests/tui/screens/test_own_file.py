@@ -112,6 +112,35 @@ async def test_a_path_that_is_completed_brings_its_parameters_and_enter_starts_i
     assert [(plan.workload, plan.params) for plan in started] == [(f"{files}/mine.py:job", {"n": 5})]
 
 
+async def test_a_fault_while_a_file_is_read_ends_the_screens_and_does_not_wait_for_ever(
+    app_of: AppOf, files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(typed: str) -> None:
+        raise TypeError("a fault of ours")
+
+    app = app_of()
+    with pytest.raises(TypeError, match="a fault of ours"):
+        async with app.run_test(size=(120, 40)) as pilot, asyncio.timeout(60):
+            await opened(pilot)
+            monkeypatch.setattr(setup_form, "read_own", fails)
+            await pilot.press("x", "enter")
+            while app._exception is None:
+                await pilot.pause(0.01)
+
+
+async def test_a_fault_in_a_forecast_ends_the_screens(app_of: AppOf, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(plan: Plan) -> None:
+        raise TypeError("a fault of ours")
+
+    monkeypatch.setattr(ahead, "forecast", fails)
+    app = app_of()
+    with pytest.raises(TypeError, match="a fault of ours"):
+        async with app.run_test(size=(120, 40)) as pilot, asyncio.timeout(60):
+            await pilot.press("r")
+            while app._exception is None:
+                await pilot.pause(0.01)
+
+
 async def test_a_plain_function_has_its_values_in_the_form(app_of: AppOf, files: Path, started: list[Plan]) -> None:
     app = app_of()
     async with app.run_test(size=(120, 40)) as pilot:
