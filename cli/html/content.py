@@ -372,8 +372,10 @@ def _job_section(
     title: str, comparison: Comparison, runs: list[RunView], answer: list[str], figures: list[Figure]
 ) -> Section:
     sentences = list(answer[:1])
+    notes = _rents(comparison)
     if (predicted := predict_comparison(comparison, runs)) is not None and _timed(comparison):
         sentences.append(predicted_sentence(predicted, comparison.baseline))
+        notes.append(predicted.conditions)
     for summary in comparison.summaries:
         own = [run for run in runs if run.planned.label == summary.label]
         if (hedges := hedges_of(own)) is not None:
@@ -395,7 +397,7 @@ def _job_section(
         head=_HEAD,
         rows=tuple(_row(summary, line) for summary, line in comparison.rows),
         figures=tuple(figures),
-        notes=tuple(_rents(comparison)),
+        notes=tuple(notes),
     )
 
 

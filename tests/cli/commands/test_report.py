@@ -119,6 +119,13 @@ def test_the_answer_comes_first_and_the_file_needs_nothing_from_elsewhere(writte
     assert len(ids) == len(set(ids))
 
 
+def test_a_prediction_says_what_it_is_worked_out_from(written: tuple[str, str]) -> None:
+    text, _ = written
+    assert "is predicted, warm, to be " in text
+    assert "lambda (predicted): the model with the tasks of sequential on 8 environments of 1,769 MB" in text
+    assert "nothing was run there" in text
+
+
 def test_its_numbers_are_those_of_the_exported_csv(written: tuple[str, str]) -> None:
     text, exported = written
     rows = [row for row in Page(text).rows if len(row) == 10]
