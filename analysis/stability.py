@@ -129,6 +129,9 @@ def _repeats(group: _Group) -> _Group:
     return [run for run in good if not is_cold(run)] or good
 
 
+_OTHERS_WORKERS = ("dask", "executor")  # whose workers are not lbench's to start anew: no --cold-repeats
+
+
 def _few_repeats(group: _Group) -> str | None:
     count = len(_warm(group))
     if not 0 < count < FULL_INTERVAL or not group[0].has_answer:  # calls are counted there, not makespans
@@ -141,7 +144,9 @@ def _few_repeats(group: _Group) -> str | None:
         is_cold(run) is True and not run.planned.cold and not run.planned.warmup for run in group
     )
     if all(is_cold(run) for run in _repeats(group)):
-        option, kind, wanted = "--cold-repeats", "cold repeat", FULL_INTERVAL
+        kind = "cold repeat"
+        if group[0].planned.backend not in _OTHERS_WORKERS:
+            option, wanted = "--cold-repeats", FULL_INTERVAL
     remedy = f"use {option} {wanted} or more"
     if paused := sum(run.paused and run.status == "ok" and not run.planned.warmup for run in group):
         remedy = f"{count_text(paused, 'other')} {'was' if paused == 1 else 'were'} paused: measure again"

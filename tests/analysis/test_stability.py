@@ -116,6 +116,10 @@ def test_cold_repeats_do_not_count_as_warm_ones(make_session: Make) -> None:
     assert warned(view)["few_repeats"] == (
         "emulated: 1 cold repeat has no interval and cannot show a drift; use --cold-repeats 6 or more"
     )
+    view = make_session({"dask": [20.0]}, cold={"dask": [True]})
+    assert warned(view)["few_repeats"] == (
+        "dask: 1 cold repeat has no interval and cannot show a drift; use --repeats 6 or more"
+    )
 
 
 def test_a_first_repeat_that_was_cold_is_one_of_those_that_were_asked_for(make_events: Callable[..., Any]) -> None:
