@@ -38,7 +38,7 @@ from lbench.engine.simulation.parameters import LambdaModel
 from lbench.engine.simulation.platform import BURST
 from lbench.errors import InputError
 
-__all__ = ["LEAST_COLD", "Calibration", "calibrate", "parameter_file"]
+__all__ = ["Calibration", "calibrate", "parameter_file"]
 
 _THROTTLED = STATUSES.index("throttled")
 

@@ -18,7 +18,7 @@ from lbench.engine.machine.fingerprint import Environment
 from lbench.engine.session.columns import STATUSES
 from lbench.engine.session.view import RunView, SessionView
 
-__all__ = ["MOST_LOAD_SHARE", "Cause", "Explanation", "explain", "explanations", "held_runs"]
+__all__ = ["MOST_LOAD_SHARE", "Explanation", "explain", "explanations", "held_runs"]
 
 Cause = Literal[
     "computing",

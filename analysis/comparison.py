@@ -33,7 +33,6 @@ from lbench.engine.session.columns import STATUSES
 from lbench.engine.session.view import RunView
 
 __all__ = [
-    "AnswerState",
     "Bill",
     "Claim",
     "Comparison",

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from lbench.analysis.curves import RESAMPLES, Root, Shape, fit, resampled_medians, resampled_tail, root, shape_of
 from lbench.analysis.series import Measure, Point, Series
 
-__all__ = ["Course", "Crossing", "Rival", "course"]
+__all__ = ["Crossing", "Rival", "course"]
 
 Floats = NDArray[np.float64]
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from lbench.analysis.format import count_text, seconds_text, times_text
 
-__all__ = ["Grain", "grain_notes", "grain_of", "may_be_small"]
+__all__ = ["grain_notes", "grain_of", "may_be_small"]
 
 EFFICIENCY = 0.95  # of a place's time, the share that tasks compute
 _LEAST_GAIN = 1.1  # times as fast; less is not worth a sentence

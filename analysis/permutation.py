@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-__all__ = ["EXACT", "PermutationTest", "permutation_test"]
+__all__ = ["PermutationTest", "permutation_test"]
 
 EXACT = 8  # values on either side: up to here all divisions are tried
 _DIVISIONS = 20_000

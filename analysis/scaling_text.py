@@ -32,7 +32,6 @@ __all__ = [
     "far_side",
     "law_lines",
     "place_text",
-    "resamples_text",
     "scaling_notes",
     "scaling_sentence",
     "series_text",

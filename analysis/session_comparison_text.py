@@ -8,7 +8,7 @@ from lbench.analysis.effects import MOST_REPEATS, Effect
 from lbench.analysis.format import count_text, times_spread_text, times_text
 from lbench.analysis.session_comparison import Job, Row, SessionComparison
 
-__all__ = ["change_text", "comparison_sentence", "effect_text", "needed_text", "permutation_text", "verdict_lines"]
+__all__ = ["change_text", "comparison_sentence", "needed_text", "permutation_text", "verdict_lines"]
 
 
 def comparison_sentence(comparison: SessionComparison) -> str:

@@ -20,7 +20,6 @@ from lbench.analysis.series import Series
 from lbench.analysis.statistics import FULL_INTERVAL, Estimate, percentile_tail, ratio_estimate
 
 __all__ = [
-    "LEAST_PLACES",
     "Efficiency",
     "LawFit",
     "Refusal",

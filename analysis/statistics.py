@@ -22,10 +22,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 __all__ = [
-    "BOOTSTRAP",
     "CLAIM_LEVEL",
     "FULL_INTERVAL",
-    "LEAST_CHANGE",
     "LEAST_CLAIM",
     "LEAST_TREND",
     "Change",

@@ -45,8 +45,6 @@ __all__ = [
     "MOST_TRIALS",
     "SHARE_PERIODS_MS",
     "Candidate",
-    "Picks",
-    "TuneModel",
     "Tuned",
     "candidate_at",
     "candidate_text",
