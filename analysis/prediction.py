@@ -502,7 +502,7 @@ def _stages(source: list[RunView], usage: Usage) -> list[StageTimes]:
             rows = (columns["stage"] == number) & (columns["status"] == _OK)
             order = np.argsort(columns["task"][rows], kind="stable")
             seconds = columns["compute_ms"][rows][order].astype(np.float64) / 1000
-            if len(seconds) != stage.tasks or np.isnan(seconds).any():
+            if len(seconds) != stage.tasks or np.isnan(seconds).any() or (seconds < 0).any():
                 continue
             works.append(seconds)
             sent.append(_mean(columns["request_bytes"][rows]))

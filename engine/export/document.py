@@ -217,11 +217,14 @@ def read_document(path: Path) -> Document:
     return found
 
 
+_LEAST_S = 1e-9  # of a makespan
+
+
 def check_runs(path: Path, runs: Iterable[tuple[str, float | None]]) -> None:
     """Check that the runs of a document, by id and makespan, can be told apart and drawn.
 
     Raises:
-        SessionFileError: two have one id, or one ends before it begins.
+        SessionFileError: two have one id, or one ends before it begins, or before any clock could show it.
     """
     known: set[str] = set()
     for identity, makespan_s in runs:
@@ -230,5 +233,9 @@ def check_runs(path: Path, runs: Iterable[tuple[str, float | None]]) -> None:
         if makespan_s is not None and makespan_s < 0:
             raise SessionFileError(
                 f"{path} is damaged: makespan_s of run {identity!r} must be at least 0, got {makespan_s:g}"
+            )
+        if makespan_s is not None and 0 < makespan_s < _LEAST_S:
+            raise SessionFileError(
+                f"{path} is damaged: makespan_s of run {identity!r} must be 0 or at least {_LEAST_S:g}, got {makespan_s:g}"
             )
         known.add(identity)

@@ -10,7 +10,7 @@ import msgspec
 
 from lbench.engine.export.files import columns_of, rows_of
 from lbench.engine.model import Document, Invocation
-from lbench.errors import InputError
+from lbench.errors import InputError, SessionFileError
 
 __all__ = ["check_parquet", "column_types", "parquet_bytes"]
 
@@ -55,14 +55,22 @@ def _arrow(field: Any) -> str:
 
 
 def parquet_bytes(document: Document) -> bytes:
-    """A Parquet file with one row per invocation."""
+    """A Parquet file with one row per invocation.
+
+    Raises:
+        SessionFileError: a number of the document has more digits than a column.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     rows = list(rows_of(document))
-    arrays = {
-        name: pa.array([row[name] for row in rows], type=pa.type_for_alias(kind)) for name, kind in column_types().items()
-    }  # fmt: skip
+    try:
+        arrays = {
+            name: pa.array([row[name] for row in rows], type=pa.type_for_alias(kind))
+            for name, kind in column_types().items()
+        }
+    except (OverflowError, pa.ArrowInvalid):
+        raise SessionFileError(f"the document {document.id} is damaged: a number has too many digits") from None
     table = pa.table(arrays).replace_schema_metadata(
         {"lbench.session": document.id, "lbench.version": document.lbench_version}
     )

@@ -148,6 +148,12 @@ def test_a_document_with_equal_ids_or_a_negative_makespan_is_damaged(tmp_path: P
     text = encode_document(document_of(sweep_session([({"n": 1}, {"processes": [1.0, 1.5]})]), predict=False)).decode()
     for name, old, new, why in (
         ("twice", '"s2"', '"s1"', "two runs have the id 's1'"),
+        (
+            "short",
+            '"makespan_s": 1.5',
+            '"makespan_s": 5e-324',
+            "makespan_s of run 's2' must be 0 or at least 1e-09, got 4.94066e-324",
+        ),
         ("past", '"makespan_s": 1.5', '"makespan_s": -1.5', "makespan_s of run 's2' must be at least 0, got -1.5"),
     ):
         (path := tmp_path / f"{name}.json").write_text(text.replace(old, new))

@@ -296,6 +296,25 @@ def test_a_document_gives_every_figure_of_its_session_to_the_last_digit(tmp_path
         assert msgspec.to_builtins(again) == msgspec.to_builtins(made)
 
 
+def test_numbers_that_nobody_measures_are_one_line_or_in_no_figure(tmp_path: Path) -> None:
+    import json
+
+    usual(tmp_path / "one")
+    assert lbench("export", tmp_path / "one", "-o", tmp_path / "one.json").exit_code == 0
+    text = (tmp_path / "one.json").read_text()
+    for name, value in (("compute_ms", -5.0), ("task", 10**20)):
+        document = json.loads(text)
+        for run in document["runs"]:
+            for call in run["invocations"]:
+                call[name] = value
+        (tmp_path / f"{name}.json").write_text(json.dumps(document))
+    done = lbench("report", tmp_path / "compute_ms.json", "-o", tmp_path / "r.html")
+    assert done.exit_code == 0, done.output
+    pytest.importorskip("pyarrow", reason="the extra lbench[parquet] is not installed")
+    with pytest.raises(InputError, match="a number has too many digits"):
+        command.main(["export", str(tmp_path / "task.json"), "-o", str(tmp_path / "r.parquet")], standalone_mode=False)
+
+
 def test_the_report_of_a_function_has_its_calls(tmp_path: Path) -> None:
     calls = [{"environment": "e", "cold": n == 0, "billed_ms": 7 + n, "memory_mb": 128} for n in range(4)]
     events = session_events({"emulated": [1.0]}, invocations=calls, ok=None)
