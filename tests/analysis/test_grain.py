@@ -49,6 +49,7 @@ def test_only_small_tasks_are_worth_measuring_a_hand_over_for() -> None:
     assert may_be_small([0.01] * 5, 100)
     assert not may_be_small([0.5] * 5, 100)
     assert not may_be_small([0.01] * 5, 5)
+    assert not may_be_small([0.01] * 5 + [2.0], 100)  # 0.34 s on average
     assert not may_be_small([], 100)
 
 
@@ -58,8 +59,15 @@ def test_more_workers_than_tasks() -> None:
 
 def test_one_task_that_is_longer_than_all_else() -> None:
     (note,) = grain_notes([1.0] * 9 + [20.0], {"processes": 1e-4}, 10, 4)
-    assert note.startswith("one task takes 20.0 s, the median is 1.00 s: with 4 workers")
+    assert note == (
+        "one task takes 20.0 s, the median is 1.00 s: with 4 workers the others have ended before it; "
+        "cut it into smaller ones"
+    )
 
 
 def test_without_tasks_there_is_no_note() -> None:
     assert grain_notes([], {}, 10, 2) == []
+
+
+def test_with_one_worker_no_task_is_longer_than_all_else() -> None:
+    assert grain_notes([1.0] * 4 + [20.0], {"processes": 1e-4}, 5, 1) == []

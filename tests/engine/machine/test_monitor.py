@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lbench.engine.machine.fingerprint import Environment, MachineSample
-from lbench.engine.machine.monitor import Sampler, busy, machine_notices, sample_notices
+from lbench.engine.machine.monitor import Sampler, Usage, busy, machine_notices, sample_notices
 
 SYS = "sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq"
 
@@ -174,3 +174,22 @@ def test_a_governor_that_changes_the_clock_is_named_with_its_remedy() -> None:
     assert notice.text == (
         "the CPU governor is 'powersave': the clock changes with the load; for steadier times set it to 'performance'"
     )
+
+
+@pytest.mark.parametrize(
+    ("after", "share"),
+    [
+        ((3.0, 18.0), 0.25),  # of 8 CPU seconds since
+        ((0.5, 18.0), 0.0),  # this process's own time is counted more finely
+        ((11.0, 18.0), 1.0),
+        ((3.0, 10.0), None),  # no time has passed
+        (None, None),
+    ],
+)
+def test_what_others_use_is_a_share_of_the_time_that_has_passed(
+    monkeypatch: pytest.MonkeyPatch, after: tuple[float, float] | None, share: float | None
+) -> None:
+    looks = iter([(1.0, 10.0), after] * 2)
+    monkeypatch.setattr("lbench.engine.machine.monitor._used_and_all_s", lambda **_: next(looks))
+    assert busy(sleep=lambda _: None) == share
+    assert Usage().share() == share

@@ -121,7 +121,14 @@ def test_a_job_gets_the_times_of_a_single_task_not_of_a_batch() -> None:
 
 def test_results_without_times_leave_the_tasks_alone() -> None:
     """A job that is run in one piece gives plain lists."""
-    steps = batched(job([40]), "auto")
+    seen = []
+
+    def watched() -> Any:
+        found = yield [Task("batchtest.twice", x=number) for number in range(40)]
+        seen.append((found.elapsed_s, found.task_s, found.overhead_s, found.places))
+        return [list(found)]
+
+    steps = batched(watched(), "auto")
     sizes, results = [], None
     while True:
         try:
@@ -132,6 +139,7 @@ def test_results_without_times_leave_the_tasks_alone() -> None:
         sizes.append([tasks_in(task) for task in tasks])
         results = [call(task.function, task.arguments) for task in tasks]
     assert sizes == [[None] * 8, [None] * 32]
+    assert seen == [(0.0, None, None, 1)]
 
 
 def test_a_batch_without_a_store_has_none_and_a_mark_in_each_place_of_one() -> None:
