@@ -117,7 +117,17 @@ def send(app: LbenchApp, names: list[str]) -> None:
         app.post_message(key_event(name))
 
 
-_INPUT_S = 120.0  # for one input
+_INPUT_S = 600.0  # for one input: a process that gets a twentieth of the cores takes 40 s for what takes 1.6
+
+
+def awaited_by(task: asyncio.Task[Any]) -> str:
+    """The functions of a suspended task, the outermost first: `print_stack` knows the outermost alone."""
+    names: list[str] = []
+    waiting: Any = task.get_coro()
+    while (frame := getattr(waiting, "cr_frame", None) or getattr(waiting, "gi_frame", None)) is not None:
+        names.append(f"{frame.f_code.co_name}:{frame.f_lineno}")
+        waiting = getattr(waiting, "cr_await", None) or getattr(waiting, "gi_yieldfrom", None)
+    return " > ".join(names)
 
 
 async def settled(app: LbenchApp) -> None:
@@ -138,7 +148,7 @@ async def settled(app: LbenchApp) -> None:
         elif waited_s > _INPUT_S:
             faulthandler.dump_traceback(sys.__stderr__)
             for task in asyncio.all_tasks():
-                task.print_stack(limit=12, file=sys.__stderr__)
+                print(task.get_name(), "waits in", awaited_by(task), file=sys.__stderr__)
             raise AssertionError(f"{handled} has taken {waited_s:.0f} s on {app.screen_stack}, focus {app.focused}")
 
 
