@@ -241,7 +241,8 @@ def _columns(found: Options) -> list[Any]:
     from lbench.engine.cost.format import usd_short
 
     name, time = Column("OPTION"), Column("TIME", justify="right")
-    interval = Column(interval_title(row.makespan_s for row in found.rows), justify="right", rank=1)
+    title = interval_title(row.makespan_s for row in found.rows)
+    interval = Column(title if title == "95 %" else "INTERVAL", justify="right", rank=1)  # of few runs a range
     start, usd = Column("START", justify="right"), Column("$ A RUN", justify="right")
     usd_spread = Column("95 %", justify="right", rank=4)
     day, basis = Column("$ A DAY", justify="right", rank=3), Column("BASIS", rank=2)
