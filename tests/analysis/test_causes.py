@@ -160,3 +160,17 @@ def test_a_single_task_is_called_so() -> None:
 
 def test_without_a_run_that_ended_well_there_is_no_reason() -> None:
     assert explanations({}, None) == []
+
+
+@pytest.mark.parametrize(("last_s", "cause"), [(2.1, "stragglers"), (1.9, "imbalance")])
+def test_a_last_task_of_twice_the_median_is_a_straggler(last_s: float, cause: str) -> None:
+    rows = [row(0, 1, 0), row(0, 1, 1), row(0, 1, 2), row(0, last_s, 3)]
+    (found,) = explained({"rows": rows, "lanes": 4, "makespan_s": last_s}).values()
+    assert found.cause == cause
+
+
+@pytest.mark.parametrize(("task_s", "cause"), [(0.97, "computing"), (1.04, "computing"), (1.06, "memory bandwidth")])
+def test_tasks_that_take_5_percent_longer_than_alone_have_a_reason(task_s: float, cause: str) -> None:
+    rows = [row(0, task_s, 0), row(0, task_s, 1), row(task_s, 2 * task_s, 0), row(task_s, 2 * task_s, 1)]
+    run = {"rows": rows, "lanes": 2, "makespan_s": 2 * task_s, "backend": "processes"}
+    assert explained(ALONE, run)["processes"].cause == cause

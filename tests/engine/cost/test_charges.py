@@ -425,3 +425,9 @@ def test_the_free_tmp_is_free_and_storage_without_a_price_is_named() -> None:
     assert cost.left_out[0] == "s3: no price of storage for us-east-1" and cost.left_out[1].startswith("transfer:")
     nothing = run_cost(US, [1], memory_mb=128)
     assert [text.partition(":")[0] for text in nothing.left_out] == ["s3", "transfer", "logs"]
+
+
+def test_a_machine_with_a_little_more_memory_than_a_family_has_is_of_the_next() -> None:
+    assert machine_rent(4, 8 * GIB).description.endswith("by the second")
+    assert " of c7i in " in machine_rent(4, 8 * GIB).description
+    assert " of m7i in " in machine_rent(4, int(8.01 * GIB)).description
