@@ -243,10 +243,10 @@ def _columns(found: Options) -> list[Any]:
     name, time = Column("OPTION"), Column("TIME", justify="right")
     title = interval_title(row.makespan_s for row in found.rows)
     interval = Column(title if title == "95 %" else "INTERVAL", justify="right", rank=1)  # of few runs a range
-    start, usd = Column("START", justify="right"), Column("$ A RUN", justify="right")
-    usd_spread = Column("95 %", justify="right", rank=4)
-    day, basis = Column("$ A DAY", justify="right", rank=3), Column("BASIS", rank=2)
-    needs = Column("NEEDS", rank=5)
+    start, usd = Column("START", justify="right", rank=2), Column("$ A RUN", justify="right")
+    usd_spread = Column("95 %", justify="right", rank=5)
+    day, basis = Column("$ A DAY", justify="right", rank=4), Column("BASIS", rank=3)
+    needs = Column("NEEDS", rank=6)
     colours = {"local": accent("processes"), "lambda": accent("predicted"), "rented": QUIET, "cluster": accent("dask")}
 
     def startup(row: Option) -> str:

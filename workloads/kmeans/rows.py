@@ -69,7 +69,7 @@ def load_rows(params: KMeansParams, path: Path | None, encoding: str | None = No
 
 def _blobs(params: KMeansParams) -> tuple[NDArray[Any], list[str], str, list[str]]:
     if params.k > params.n_samples:
-        raise InputError(f"k={params.k:,} clusters of n_samples={params.n_samples:,} cannot be: ask for fewer")
+        raise InputError(f"k={params.k:,} clusters of n_samples={params.n_samples:,} rows cannot be: ask for fewer")
     random = np.random.RandomState(params.seed)  # the legacy generator's streams do not change
     middles = random.uniform(-_MIDDLES, _MIDDLES, (params.k, params.n_features))
     X = np.empty((params.n_samples, params.n_features), dtype=params.dtype)
