@@ -26,7 +26,7 @@ from lbench.analysis.format import (
     times_text,
 )
 from lbench.analysis.statistics import LEAST_CLAIM, Estimate
-from lbench.config.limits import limits
+from lbench.config.limits import fits_inline, limits
 from lbench.config.prices import rates
 from lbench.engine.cost.charges import RunCost, log_bytes, run_cost
 from lbench.engine.cost.format import usd_short, usd_text
@@ -64,7 +64,6 @@ _ALONE = ("sequential", "processes", "threads")  # the first measured: there a t
 _SEED = 1
 _DRAWS = 2_000_000  # tasks times replications at the most: a prediction takes a second or two
 _INTERPRETER_S = 0.03  # of a worker's start, what is no import
-_INLINE_MB = 4.498464  # in base64 and with its envelope 6 MB, the most that an event or its answer holds
 _MOSTLY = 0.5  # of the tasks' time, above which waiting matters more than how fast a core is
 
 
@@ -454,7 +453,7 @@ def _bill(
     """The bill of a run; `fetches`: of the data set from S3, to which the driver has put it for the first of them."""
     calls = sum(stage.calls for stage in stages)
     large = sum(
-        stage.calls * (megabytes > _INLINE_MB)  # either goes through S3: a PUT and a GET
+        stage.calls * (not fits_inline(1e6 * megabytes))  # either goes through S3: a PUT and a GET
         for stage in stages
         for megabytes in (stage.request_mb, stage.response_mb)
     )

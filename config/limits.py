@@ -9,7 +9,10 @@ import msgspec
 
 from lbench.config.tables import read_rows
 
-__all__ = ["TOO_MANY_FILES", "LambdaLimits", "MemoryMb", "TimeoutS", "limits"]
+__all__ = ["INLINE_BYTES", "TOO_MANY_FILES", "LambdaLimits", "MemoryMb", "TimeoutS", "fits_inline", "limits"]
+
+INLINE_BYTES = 6_000_000  # of an event or its answer as JSON, as lbench sends them: below `payload_max_bytes`
+_ENVELOPE_BYTES = 2048  # an event without its task, at most
 
 
 class LambdaLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -48,6 +51,11 @@ def limits() -> LambdaLimits:
     """The limits of `limits.toml`, read once."""
     rows = read_rows("limits.toml")
     return msgspec.convert({name: row["value"] for name, row in rows.items()}, LambdaLimits)
+
+
+def fits_inline(size_bytes: float, most: int = INLINE_BYTES) -> bool:
+    """Whether encoded bytes travel within an event of so many bytes, in base64; else they go through S3."""
+    return size_bytes * 4 // 3 + _ENVELOPE_BYTES <= most
 
 
 MemoryMb = Annotated[int, msgspec.Meta(ge=limits().memory_min_mb, le=limits().memory_max_mb)]

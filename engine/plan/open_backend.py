@@ -183,7 +183,7 @@ def _simulated(settings: SimulatedSettings, plan: Plan) -> Backend:
 
 def _may_need_objects(plan: Plan) -> bool:
     """Whether an argument or a result may be too large to travel with its call."""
-    from lbench.engine.backends.lambda_.transport import fits_inline
+    from lbench.config.limits import fits_inline
 
     described = registry.describe(plan.workload)
     if plan.batch is not None:

@@ -18,7 +18,7 @@ from typing import Literal, Self
 
 import msgspec
 
-from lbench.config.limits import limits
+from lbench.config.limits import INLINE_BYTES, fits_inline, limits
 from lbench.engine.backends.aws_client.connection import ConnectionLost
 from lbench.engine.backends.aws_client.endpoints import Resolved
 from lbench.engine.backends.aws_client.invoke_client import make_client
@@ -27,7 +27,7 @@ from lbench.engine.backends.lambda_.cold_starts import ColdForcing
 from lbench.engine.backends.lambda_.environments import Environments
 from lbench.engine.backends.lambda_.object_store import ObjectStore
 from lbench.engine.backends.lambda_.outcomes import lost
-from lbench.engine.backends.lambda_.transport import INLINE_BYTES, Direct, Transport, fits_inline
+from lbench.engine.backends.lambda_.transport import Direct, Transport
 from lbench.engine.backends.placement import architecture_of, region_of
 from lbench.engine.backends.settings import ServedSettings
 from lbench.errors import BackendError, InputError

@@ -15,13 +15,13 @@ import contextlib
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from lbench.config.limits import INLINE_BYTES
 from lbench.engine.backends.aws_client.connection import ConnectionLost
 from lbench.engine.backends.aws_client.invoke_api import InvokeClient
 from lbench.engine.backends.base import Outcome, reschedule
 from lbench.engine.backends.lambda_.letters import read_letter
 from lbench.engine.backends.lambda_.object_store import ObjectStore
 from lbench.engine.backends.lambda_.outcomes import read_queued
-from lbench.engine.backends.lambda_.transport import INLINE_BYTES
 from lbench.workloads.s3 import ObjectStoreError
 from lbench.workloads.wire import Answer, Event, Object
 

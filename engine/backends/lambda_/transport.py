@@ -10,20 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from lbench.config.limits import INLINE_BYTES
 from lbench.engine.backends.aws_client.invoke_api import InvokeClient
 from lbench.engine.backends.base import Outcome
 from lbench.engine.backends.lambda_.outcomes import mixed_up, read_reply
 from lbench.workloads.wire import Answer, Event
 
-__all__ = ["INLINE_BYTES", "Direct", "Transport", "Waiting", "fits_inline", "of_this_call"]
-
-INLINE_BYTES = 6_000_000  # JSON each way; AWS's own limit is 6,291,556
-ENVELOPE_BYTES = 2048  # an event without its task, at most
-
-
-def fits_inline(size_bytes: int, most: int = INLINE_BYTES) -> bool:
-    """Whether encoded bytes travel within an event of so many bytes, in base64."""
-    return size_bytes * 4 // 3 + ENVELOPE_BYTES <= most
+__all__ = ["Direct", "Transport", "Waiting", "of_this_call"]
 
 
 class Transport(Protocol):

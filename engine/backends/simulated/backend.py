@@ -17,9 +17,8 @@ from typing import Literal, Self
 
 import msgspec
 
-from lbench.config.limits import limits
+from lbench.config.limits import fits_inline, limits
 from lbench.engine.backends.base import OVER_BUDGET, Call, EnvironmentInfo, Failure, Outcome, Published, reschedule
-from lbench.engine.backends.lambda_.transport import fits_inline
 from lbench.engine.backends.placement import architecture_of
 from lbench.engine.backends.settings import SimulatedSettings
 from lbench.engine.backends.simulated.computed import Computer
