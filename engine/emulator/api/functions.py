@@ -177,6 +177,14 @@ class Function:
         self.pools[LATEST].retire()
         self.pools[LATEST] = Pool(self, spec)
 
+    def settle(self) -> None:
+        """Take over an update whose time has come, though a busy loop has not called its timer yet.
+
+        Whoever is answered that the update is over is served by the new code.
+        """
+        if self._update is not None and self._update[1].when() <= self.loop.time():
+            self.replace(self._update[0])
+
     def _end_update(self) -> None:
         if self._update is not None:
             self._update[1].cancel()

@@ -82,6 +82,7 @@ class Control:
         return function
 
     def _state(self, function: Function, version: str) -> VersionState:
+        function.settle()
         return self._states[function.name, version].settle(function.loop.time())
 
     def _describe(

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import time
 import urllib.request
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+
+from lbench.engine.emulator.api.functions import LATEST, Function
+from lbench.engine.emulator.api.functions_api import Control
+from lbench.engine.emulator.core.spec import EmulatorConfig, FunctionSpec
+from lbench.engine.emulator.core.throttles import Limits
 
 ONE = "def handle(event, context): return 1\n"
 TWO = "def handle(event, context): return 2\n"
@@ -68,6 +75,19 @@ def test_a_creation_and_an_update_each_end_with_a_new_revision(service: Any, mak
     after = settled(service, "changing")
     assert len({one["RevisionId"] for one in (created, before, updated, after)}) == 4
     assert service.invoke("changing")["value"] == 2
+
+
+async def test_what_is_reported_as_updated_runs_the_new_code_on_a_busy_loop(tmp_path: Path) -> None:
+    """Requests that wait are read before a timer that is due: the code must not depend on the timer."""
+    config = EmulatorConfig(functions=[], activation_s=0.01)
+    shared = SimpleNamespace(config=config, limits=Limits(100, 100, None), scratch=SimpleNamespace(path=tmp_path))
+    functions: dict[str, Function] = {}
+    control: Any = Control(shared, functions, None)  # type: ignore[arg-type]
+    function = control.add(FunctionSpec(name="changing", handler="app.handle", code=str(tmp_path), memory_mb=128))
+    control.update_configuration("changing", b'{"Timeout": 9}')
+    while control.get_configuration("changing", "")["LastUpdateStatus"] != "Successful":
+        assert function.pools[LATEST].spec.timeout_s == 3
+    assert function.pools[LATEST].spec.timeout_s == 9
 
 
 def test_an_invocation_of_a_pending_function_waits_for_it(service: Any) -> None:
