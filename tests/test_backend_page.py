@@ -52,4 +52,6 @@ def test_the_documented_backend_works(tmp_path: Path) -> None:
     shown = run("lbench", "run", "mandelbrot", "-p", "size=40", "-b", "inline", "--repeats", "1", "--json", "--quiet")
     (row,) = json.loads(shown)["runs"]
     assert (row["backend"], row["status"], row["answer"]["ok"]) == ("inline", "ok", True)
+    run("ruff", "check", "--no-cache", "engine/backends", "engine/plan", "tests")
+    run("ruff", "format", "--check", "--no-cache", "engine/backends", "engine/plan", "tests")
     run("mypy", "--cache-dir=/dev/null", "--follow-imports=silent", "-m", "lbench.engine.backends.inline")
