@@ -123,9 +123,9 @@ class Terminal:
 
     # -- what is sent to it
 
-    def send(self, text: str) -> None:
+    def send(self, keys: str | bytes) -> None:
         """Press keys."""
-        os.write(self.master, text.encode())
+        os.write(self.master, keys.encode() if isinstance(keys, str) else keys)
 
     def resize(self, columns: int, lines: int) -> None:
         """Another size, announced by SIGWINCH as terminals do."""

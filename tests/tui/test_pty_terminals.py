@@ -136,3 +136,12 @@ def test_a_terminal_that_stops_reading_slows_no_run_and_misses_nothing(
     terminal.wait_for("100/100", after=before)
     terminal.send("q")
     assert terminal.wait() == 0
+
+
+def test_a_byte_that_is_not_utf8_ends_nothing(program: Program) -> None:
+    terminal = program()
+    terminal.wait_for("quit")
+    terminal.send(b"\xe9\x1b[99999999u?")
+    terminal.wait_for("esc back")
+    terminal.send("q")
+    assert terminal.wait() == 0

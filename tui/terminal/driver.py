@@ -14,6 +14,7 @@ from textual.events import Resize
 from textual.geometry import Size
 
 from lbench.config.signs import is_ascii_only, one_cell_each
+from lbench.tui.terminal.received import Received
 from lbench.tui.terminal.sgr import Slimmer
 
 __all__ = ["LbenchDriver"]
@@ -22,6 +23,9 @@ _QUEUED = 2  # writes that the terminal has not taken: from there on frames are 
 _SETTLED_S = 0.04  # from the first of several changes of size to the one layout that follows them
 _NOTHING: Any = {}.get  # a handler in C that does nothing: a Python function could be interrupted
 _STOPPED_S = 0.3  # a process that still runs so long after SIGTSTP was not stopped
+_LISTEN_S = 0.1  # for bytes of the terminal, before it is asked again whether the app still listens
+_REST_S = 0.01  # for the rest of a sequence that was cut off
+_READ = 1 << 12  # bytes at once
 
 
 class LbenchDriver(LinuxDriver):
@@ -70,6 +74,20 @@ class LbenchDriver(LinuxDriver):
                 slim = one_cell_each(slim)
             self.sent_bytes += len(slim)  # in characters: the few that take more bytes don't matter here
             super().write(slim)
+
+    def run_input_thread(self) -> None:
+        """Post what the terminal sends, until the app no longer listens."""
+        received = Received()
+        while not self.exit_event.is_set():
+            patience_s = _REST_S if received.holding else _LISTEN_S
+            if not select.select([self.fileno], [], [], patience_s)[0]:
+                messages = received.tick()
+            elif data := os.read(self.fileno, _READ):
+                messages = received.feed(data)
+            else:
+                return  # the end of a file in the terminal's place
+            for message in messages:
+                self.process_message(message)
 
     # -- another size
 
