@@ -111,7 +111,7 @@ class CsvRows:
             before += len(raw)
             text = raw[0] if len(raw) == 1 else "".join(raw)
             if len(raw) > 1 and not problem:
-                self._check_span(first, raw, width)
+                self._check_span(first, cells, raw, width)
                 self.spanned += 1
             raw.clear()
             if not problem and (not cells or (len(cells) == 1 and not cells[0].strip())):
@@ -137,17 +137,50 @@ class CsvRows:
         except csv.Error:
             return [], "a quotation mark stands within a quoted field"
 
-    def _check_span(self, first: int, raw: Sequence[str], width: int) -> None:
-        """Lines within quotation marks that each look like a row: the mark was meant for something else, or never closed."""
-        if width < 2:
+    def _check_span(self, first: int, cells: Sequence[str], raw: Sequence[str], width: int) -> None:
+        """Refuse a field of several lines, right by RFC 4180, only where each line, the first too, could be a row.
+
+        Then the mark may have been meant for something else, or never closed, and nothing tells.
+        """
+        opened = next((at for at, cell in enumerate(cells) if "\n" in cell or "\r" in cell), None)
+        if width < 2 or opened is None:
             return
-        alone = [line.replace('"', "").count(self.delimiter) + 1 == width for line in raw[1:]]
-        at_end = raw[-1].rstrip().endswith('"')
-        if all(alone) and (width > 2 or len(alone) > (2 if at_end else 5)):  # of two fields, prose has as many commas
-            raise DataFileError(
-                f"{self.path}, line {first:,}: a quotation mark opens a field that is closed only on line "
-                f"{first + len(raw) - 1:,}, and the lines between look like rows: close it, or remove it"
-            )
+        begin = [*cells[:opened], *cells[opened].splitlines()[0].split(self.delimiter)]
+        if len(begin) != width or not all(self._alike(begin, opened, raw[0], line) for line in raw[1:]):
+            return
+        further = len(raw) - 1
+        if width == 2 and further <= (2 if raw[-1].rstrip().endswith('"') else 5):  # prose has as many commas
+            return
+        raise DataFileError(
+            f"{self.path}, line {first:,}: a quotation mark opens a field that is closed only on line "
+            f"{first + further:,}, and each line between could be a row: remove the mark, or, if they are one field, save "
+            "the file with quotation marks around all fields"
+        )
+
+    def _alike(self, begin: Sequence[str], opened: int, first: str, line: str) -> bool:
+        """Whether a line looks like a row that begins so: as many fields, numbers and quotation marks in the same places."""
+        cells = next(csv.reader([line], delimiter=self.delimiter, skipinitialspace=True), [])
+        if len(cells) != len(begin):
+            return False
+        marks = re.compile(rf'(?:^|{re.escape(self.delimiter)})[ \t]*"')
+        if len(marks.findall(first)) > 1 and not marks.search(line):
+            return False
+        if self._is_prose(line) and not self._is_prose(first):
+            return False
+        pairs = [pair for at, pair in enumerate(zip(begin, cells, strict=True)) if at != opened]
+        return all(_numeric(one) == _numeric(other) for one, other in pairs if not (_missing(one) or _missing(other)))
+
+    def _is_prose(self, line: str) -> bool:
+        return line.count(self.delimiter) == line.count(f"{self.delimiter} ")
+
+
+def _missing(cell: str) -> bool:
+    return cell.strip().lower() in MISSING_TEXTS
+
+
+def _numeric(cell: str) -> bool:
+    """Whether it is written in digits: a number, a date, an amount."""
+    return any(map(str.isdigit, cell)) and not any(map(str.isalpha, cell))
 
 
 def of_width(cells: list[str], width: int) -> list[str] | None:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,7 +19,8 @@ from lbench.workloads import textfile
 from lbench.workloads.csv_rows import CsvRows, canonical, header_name, parse_rows
 from lbench.workloads.data_file import describe_file
 from lbench.workloads.map_reduce import MapReduceParams
-from lbench.workloads.map_reduce.inputs import load_input
+from lbench.workloads.map_reduce.inputs import deal, load_input
+from lbench.workloads.map_reduce.table import Layout, rows_of
 from lbench.workloads.textfile import TextFile, text_lines
 
 if sys.version_info >= (3, 14):
@@ -131,6 +133,48 @@ def test_rows_of_several_lines_are_read_and_counted(path: Path) -> None:
         (5, "one\ntwo\n\nthree"),
     ]
     assert rows.notes == ["1 blank line left out", "2 rows of several lines, within quotation marks"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'a,b,c\n1,"note\n2,b",c\n',  # the first line alone is no row
+        'a,b,c\n1,x,"2,y,z\n3,y,z\n4,y,z"\n',
+        'a,b,c\n1,x,"Hello\nI,you,we"\n',  # no number where one stands
+        'a,b,c\nx,y,"Hello\nwe, you, they"\n',  # prose
+        '"a","b","c"\n"1","x","y\n2,x,y\n3,x,y"\n',  # rows have marks
+        'a;b;c;d\n1;"2;3";4;"x\n2;3;4"\n',
+        'a,b,c\n2026-01-02,x,"y\nDear Ada,x,y"\n',
+    ],
+)
+def test_lines_of_a_quoted_field_that_cannot_be_rows_are_read(path: Path, text: str) -> None:
+    rows = [*csv.reader(io.StringIO(text, newline=""), delimiter=";" if ";" in text else ",")]
+    assert cells(path, text) == rows and len(rows) == 2
+
+
+@pytest.mark.parametrize("tasks", [1, 2, 3, 7])
+def test_rows_of_several_lines_are_whole_in_any_split(tmp_path: Path, tasks: int) -> None:
+    path = tmp_path / "table.csv"
+    rows = [[f"k{at % 3}", str(at), "x\nk1,7" if at % 2 else 'say "hi",\r\nk2,8,y'] for at in range(40)]
+    with path.open("w", newline="") as file:
+        csv.writer(file, quoting=csv.QUOTE_NONNUMERIC).writerows([["key", "n", "text"], *rows])
+    data = load_input(MapReduceParams(job="group_by", by="key", column="n", tasks=tasks), path)
+    layout = msgspec.convert(data.meta["layout"], Layout)
+    found = [
+        cells for first, end in deal(data["marks"], tasks) for cells in rows_of(data.part("input", first, end), layout)
+    ]
+    assert [(row[0], row[1]) for row in found] == [(row[0], row[1]) for row in rows]
+
+
+def test_a_remedy_for_lines_that_could_be_rows_is_one(path: Path) -> None:
+    rows = [["1", "x", "y\n2,x,y\n3,x,y"], ["4", "x", "y"]]
+    for quoting, fine in ((csv.QUOTE_MINIMAL, False), (csv.QUOTE_ALL, True)):
+        out = io.StringIO()
+        csv.writer(out, quoting=quoting).writerows([["a", "b", "c"], *rows])
+        if fine:
+            assert cells(path, out.getvalue()) == [["a", "b", "c"], *rows]
+        else:
+            assert "line 2: " in (message := refused(path, out.getvalue())) and "around all fields" in message
 
 
 def test_prose_with_commas_in_a_quoted_field_is_no_unclosed_mark(path: Path) -> None:

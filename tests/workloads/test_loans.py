@@ -4,6 +4,7 @@ import io
 import os
 import random
 import sys
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 from lbench.errors import DataFileError
 from lbench.workloads.data_file import describe_file
 from lbench.workloads.dataset import Dataset
+from lbench.workloads.random_forest import table
 from lbench.workloads.random_forest.columns import FEATURES
 from lbench.workloads.random_forest.loans import explain, read_loans
 
@@ -231,6 +233,26 @@ def test_rows_limits_how_many_rows_are_read(tmp_path: Path) -> None:
     assert data.rows == 200 and data.source == "loans.csv, first 200 loans"
     assert "was not read" in data.notes[0]
     assert same(data, read(tmp_path, text(loans(200))))
+
+
+def test_beside_the_values_there_is_no_second_copy_of_all_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(table, "_BLOCK", 1000)
+    path = tmp_path / "loans.csv"
+    header = [*HEADER[:-1], *(name for name in FEATURES if name not in HEADER), "loan_status"]
+    rows = loans(100)
+    rows[3][1] = "oops"  # a bad row and a column that is not understood: both are taken out of the values
+    wide = [
+        [*row[:-1], *["?!" if name == "dti" else "7" for name in header[len(row) - 1 : -1]], row[-1]] for row in rows
+    ]
+    path.write_text(text(wide * 200, header))
+    tracemalloc.start()
+    try:
+        data = read_loans(path)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert data.rows == 200 * 99 and not any(feature == "dti" for feature in data.meta["features"])
+    assert peak < 1.25 * len(FEATURES) * 4 * len(wide) * 200 + 3_000_000
 
 
 def test_the_source_names_the_file_and_its_digest(tmp_path: Path) -> None:

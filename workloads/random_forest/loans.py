@@ -11,7 +11,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lbench.errors import DataFileError
 from lbench.workloads.csv_rows import CsvRows
@@ -77,16 +76,19 @@ def read_loans(
         table = Table(path, iter(cells))
         table.read(rows)
     _refuse(table)
-    X = table.matrix()
-    categories = _sort_categories(table, X)
-    holes = np.isnan(X)
-    missing = dict(zip(table.features, holes.sum(axis=0).tolist(), strict=True))
-    np.copyto(X, np.float32(MISSING), where=holes)
-    used = [name for name, count in missing.items() if count < len(X)]
+    categories = _sort_categories(table)
+    holes = np.zeros(len(table.features), dtype=np.int64)
+    for block in table.blocks():
+        gaps = np.isnan(block)
+        holes += gaps.sum(axis=0)
+        np.copyto(block, np.float32(MISSING), where=gaps)
+    missing = dict(zip(table.features, holes.tolist(), strict=True))
+    used = [name for name, count in missing.items() if count < table.count]
     if len(used) < len(table.features):
-        X = np.ascontiguousarray(X[:, [name in used for name in table.features]])
+        table.keep([at for at, name in enumerate(table.features) if name in used])
+    X = table.X
     return Dataset(
-        {"X": X, "y": np.frombuffer(table.labels, dtype=np.uint8)},
+        {"X": X, "y": table.y},
         source=f"{file.origin}, " + (f"first {len(X):,} loans" if table.stopped else f"SHA-256 {file.digest()}"),
         rows=len(X),
         columns=len(used),
@@ -109,35 +111,36 @@ def _refuse(table: Table) -> None:
             f"{path} has too few columns that are understood ({len(table.features)}, {FEWEST_UNDERSTOOD} are needed; not "
             f"understood: {', '.join(table.misread)}): see `lbench data`"
         )
-    charged_off = sum(table.labels)
-    if min(charged_off, len(table.labels) - charged_off) < FEWEST_OF_A_CLASS:
+    charged_off = table.charged_off
+    if min(charged_off, table.count - charged_off) < FEWEST_OF_A_CLASS:
         unfinished = sum(table.unfinished.values())
         states = ", ".join(repr(state[:30]) for state, _ in table.unfinished.most_common(3))
         left = f", and {unfinished:,} that are not finished ({states})" if unfinished else ""
         raise DataFileError(
-            f"{path} has {len(table.labels) - charged_off:,} fully paid loans, {charged_off:,} charged off"
+            f"{path} has {table.count - charged_off:,} fully paid loans, {charged_off:,} charged off"
             f"{left}: at least {FEWEST_OF_A_CLASS} of both kinds are needed; name a file of earlier years"
         )
 
 
-def _sort_categories(table: Table, X: NDArray[np.float32]) -> dict[str, list[str]]:
+def _sort_categories(table: Table) -> dict[str, list[str]]:
     """Number categories alphabetically, in place: the order of a file's rows must not matter."""
     categories = {}
     for at, texts in enumerate(table.texts):
         if texts.column in CATEGORIES and texts.names:
             names = sorted(texts.names)
             place = np.array([names.index(name) for name in texts.names], dtype=np.float32)
-            there = ~np.isnan(X[:, at])
-            X[there, at] = place[X[there, at].astype(np.intp)]
+            for block in table.blocks():
+                there = ~np.isnan(block[:, at])
+                block[there, at] = place[block[there, at].astype(np.intp)]
             categories[texts.column] = names
     return categories
 
 
 def _row_notes(table: Table) -> list[str]:
-    charged_off = sum(table.labels)
+    charged_off = table.charged_off
     notes = [
-        f"{len(table.labels):,} of {table.seen:,} loans used: "
-        f"{len(table.labels) - charged_off:,} fully paid, {charged_off:,} charged off"
+        f"{table.count:,} of {table.seen:,} loans used: "
+        f"{table.count - charged_off:,} fully paid, {charged_off:,} charged off"
         + (" (the rest of the file was not read, as `rows` asks)" if table.stopped else "")
     ]
     if table.unfinished:
@@ -151,7 +154,7 @@ def _row_notes(table: Table) -> list[str]:
 
 
 def _column_notes(table: Table, missing: dict[str, int]) -> list[str]:
-    rows = len(table.labels)
+    rows = table.count
     used = [name for name, count in missing.items() if count < rows]
     empty = [name for name, count in missing.items() if count == rows]
     # credit_length stands in for earliest_cr_line in one file, so neither is missed where the other is there.

@@ -29,6 +29,9 @@ _HEADER_WITHIN = 10  # rows; full LoanStats files have a line of legal text befo
 _CACHED_TEXTS = 20_000  # a column, so that a long file of distinct numbers stays small in memory
 _STATUSES_SHOWN = 50
 _MOST_CATEGORIES = 1000
+_BLOCK = (
+    1 << 16
+)  # rows at a time, where something is made of the values: beside them there is never a second copy of all
 _HOPELESS = 200  # bad cells of a column, and more than half of all: its cells no longer make a row bad
 _KNOWN = {letters(name): name for name in (*FEATURES, "loan_status", "is_bad")}
 _KNOWN |= {letters(alias): name for alias, name in ALIASES.items()}
@@ -70,7 +73,7 @@ class _Texts(dict[str, float]):
 
 
 class Table:
-    """The rows of a loan file: `values` row by row (NaN: missing), `labels`, and what was left out and why.
+    """The rows of a loan file: X (NaN: missing), y, and what was left out and why.
 
     Raises:
         DataFileError: there is no header of a loan file, or too few of its columns.
@@ -89,9 +92,11 @@ class Table:
                 f"{FEWEST_COLUMNS} are needed): see `lbench data`"
             )
         self.texts = [_Texts(name) for name in self.features]
-        self.values = array("f")
-        self.labels = bytearray()
-        self.lines = array("q")  # on which each of the rows in `values` begins
+        self.count = 0  # rows in X and y
+        self._values = array("f")
+        self._labels = bytearray()
+        self._bad_rows: Counter[int] = Counter()  # by their bad columns, a bit each
+        self._bad_lines: dict[int, int] = {}  # the first of each kind
         self.unfinished: Counter[str] = Counter()
         self.misread: list[str] = []  # columns that are not understood, each with a cell of it
         self.seen = self.bad = self.remarks = 0
@@ -134,10 +139,14 @@ class Table:
                 continue
             self.seen += 1
             numbers = [texts[cell] for texts, cell in zip(self.texts, pick(cells), strict=True)]
-            self.values.extend(numbers)
-            self.labels.append(finished)
-            self.lines.append(row.line)
+            self._values.extend(numbers)
+            self._labels.append(finished)
+            self.count += 1
             kept += _BAD not in numbers or self._hopeless(numbers)
+            if _BAD in numbers:
+                columns = sum(1 << at for at, value in enumerate(numbers) if value == _BAD)
+                self._bad_rows[columns] += 1
+                self._bad_lines.setdefault(columns, row.line)
             if kept >= most:
                 self.stopped = True
                 break
@@ -145,44 +154,72 @@ class Table:
 
     def _hopeless(self, numbers: list[float]) -> bool:
         """Whether the row's cells that are not understood are all of columns that are given up."""
-        if len(self.labels) < _HOPELESS:
+        if self.count < _HOPELESS:
             return False
         bad = [at for at, value in enumerate(numbers) if value == _BAD]
         width = len(self.features)
-        last = np.frombuffer(self.values[-_HOPELESS * width :], dtype=np.float32).reshape(-1, width)
+        last = np.frombuffer(self._values[-_HOPELESS * width :], dtype=np.float32).reshape(-1, width)
         return bool((np.isposinf(last[:, bad]).mean(axis=0) > 0.5).all())
 
     def settle(self) -> None:
         """Decide on the cells that are not understood: many in a column drop the column, a few drop their rows."""
-        width = len(self.features)
-        table = np.frombuffer(self.values, dtype=np.float32).reshape(-1, width).copy()
-        bad = np.isposinf(table)
-        there = np.maximum((~np.isnan(table)).sum(axis=0), 1)
-        dropped = bad.sum(axis=0) > BAD_LIMIT * there
-        while bad[:, ~dropped].any(axis=1).sum() > BAD_LIMIT * len(bad):  # columns never condemn the rows
-            dropped[np.argmax(np.where(dropped, 0, bad.sum(axis=0)))] = True
+        width, count = len(self.features), self.count
+        bad = [sum(rows for columns, rows in self._bad_rows.items() if columns >> at & 1) for at in range(width)]
+        missing = sum((np.isnan(block).sum(axis=0) for block in self.blocks()), np.zeros(width, dtype=np.int64))
+        dropped = {at for at in range(width) if bad[at] > BAD_LIMIT * max(count - int(missing[at]), 1)}
+        while sum(self._rows_with_bad(dropped).values()) > BAD_LIMIT * count:  # columns never condemn the rows
+            dropped.add(max((at for at in range(width) if at not in dropped), key=bad.__getitem__))
         for at, texts in enumerate(self.texts):
-            if texts.column == "earliest_cr_line" and not dropped[at] and day_may_come_first(texts):
-                dropped[at] = True
+            if texts.column == "earliest_cr_line" and at not in dropped and day_may_come_first(texts):
+                dropped.add(at)
                 texts.first_bad = f"{next(iter(texts)).strip()[:40]}, with the day first?"
-        self.misread = [
-            f"{texts.column} ({texts.first_bad!r})" for texts, drop in zip(self.texts, dropped, strict=True) if drop
-        ]
-        bad[:, dropped] = False
-        rows = bad.any(axis=1)
-        if rows.any():
-            first = int(np.argmax(rows))
-            texts = self.texts[int(np.argmax(bad[first]))]
-            self._count_bad(self.lines[first], f"{texts.column} is {texts.first_bad!r}", int(rows.sum()))
-        keep = [at for at in range(width) if not dropped[at]]
-        self.features = [self.features[at] for at in keep]
-        self.texts = [self.texts[at] for at in keep]
-        self.values = array("f", table[~rows][:, keep].tobytes())
-        self.labels = bytearray(np.frombuffer(self.labels, dtype=np.uint8)[~rows].tobytes())
+        self.misread = [f"{texts.column} ({texts.first_bad!r})" for at, texts in enumerate(self.texts) if at in dropped]
+        if rows := self._rows_with_bad(dropped):
+            first = min(rows, key=self._bad_lines.__getitem__)
+            texts = next(texts for at, texts in enumerate(self.texts) if at not in dropped and first >> at & 1)
+            self._count_bad(self._bad_lines[first], f"{texts.column} is {texts.first_bad!r}", rows.total())
+        self.keep([at for at in range(width) if at not in dropped])
 
-    def matrix(self) -> NDArray[np.float32]:
+    def _rows_with_bad(self, dropped: set[int]) -> Counter[int]:
+        """The rows with bad cells in other columns than these."""
+        others = ~sum(1 << at for at in dropped)
+        return Counter({columns: rows for columns, rows in self._bad_rows.items() if columns & others})
+
+    def blocks(self) -> Iterator[NDArray[np.float32]]:
+        """X, some rows at a time, to be read or changed."""
+        return (self.X[at : at + _BLOCK] for at in range(0, self.count, _BLOCK))
+
+    def keep(self, columns: list[int]) -> None:
+        """Leave out the other columns, and rows with a bad cell in these: what is kept moves to the front, in place."""
+        values, labels = np.frombuffer(self._values, dtype=np.float32), np.frombuffer(self._labels, dtype=np.uint8)
+        kept = 0
+        for number, block in enumerate(self.blocks()):
+            good = block[:, columns]
+            rows = ~np.isposinf(good).any(axis=1)
+            good = good[rows]
+            end = kept + len(good)
+            values[kept * len(columns) : end * len(columns)] = good.ravel()
+            labels[kept:end] = labels[number * _BLOCK :][: len(rows)][rows]
+            kept = end
+        self.count = kept
+        self.features = [self.features[at] for at in columns]
+        self.texts = [self.texts[at] for at in columns]
+
+    @property
+    def X(self) -> NDArray[np.float32]:
         """The values (rows, features)."""
-        return np.frombuffer(self.values, dtype=np.float32).reshape(len(self.labels), len(self.features))
+        width = len(self.features)
+        return np.frombuffer(self._values, dtype=np.float32)[: self.count * width].reshape(self.count, width)
+
+    @property
+    def y(self) -> NDArray[np.uint8]:
+        """The labels (rows,)."""
+        return np.frombuffer(self._labels, dtype=np.uint8)[: self.count]
+
+    @property
+    def charged_off(self) -> int:
+        """Rows labelled 1."""
+        return int(self.y.sum())
 
     def _outcome(self, status: str) -> int | None:
         if self.label == "is_bad":
