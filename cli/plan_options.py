@@ -14,9 +14,36 @@ if TYPE_CHECKING:
     from lbench.config.settings import Loaded
     from lbench.engine.plan.plan import Plan
 
-__all__ = ["FILE", "OF_A_PLAN", "checked_out", "number", "plan_of_options", "plan_options", "whole_number"]
+__all__ = [
+    "DATA_OPTION",
+    "FILE",
+    "OF_A_PLAN",
+    "checked_out",
+    "number",
+    "plan_of_options",
+    "plan_options",
+    "whole_number",
+]
 
 FILE = click.Path(path_type=Path)
+
+
+def _one_file(_context: click.Context, _option: click.Parameter, paths: tuple[Path, ...]) -> Path | None:
+    if len(paths) > 1:
+        from lbench.errors import InputError
+
+        raise InputError(f"--data must be one file, got {len(paths)}: join them into one")
+    return paths[0] if paths else None
+
+
+DATA_OPTION = click.option(
+    "--data",
+    metavar="PATH",
+    type=FILE,
+    multiple=True,
+    callback=_one_file,
+    help="Data file for the workload: see `lbench data`.",
+)
 
 # The others are settings.
 OF_A_PLAN = (
@@ -81,7 +108,7 @@ _OPTIONS: tuple[Callable[[Callable[..., Any]], Callable[..., Any]], ...] = (
         "--cold-repeats", metavar="N", help="Runs before all others, each in new environments or workers (default 0)."
     ),
     setting_options("schedule", "seed"),
-    click.option("--data", metavar="PATH", type=FILE, help="Data file for the workload: see `lbench data`."),
+    DATA_OPTION,
     click.option(
         "--encoding", metavar="NAME", help="Text encoding of the data file (default: UTF-8, or by its byte order mark)."
     ),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lbench.cli.options import setting_options
-from lbench.cli.plan_options import FILE, OF_A_PLAN, number, plan_of_options
+from lbench.cli.plan_options import DATA_OPTION, OF_A_PLAN, number, plan_of_options
 
 if TYPE_CHECKING:
     from lbench.engine.plan.plan import Plan
@@ -22,7 +22,7 @@ _OPTIONS: tuple[Callable[[Callable[..., Any]], Callable[..., Any]], ...] = (
     click.option("-p", "--param", "params", multiple=True, metavar="NAME=VALUE", help="Parameter; repeatable."),
     click.option("--each", multiple=True, metavar="NAME=VALUES", help="Of a plain function: a task for each value."),
     click.option("--tasks", metavar="N|auto", help="Tasks of the first stage (default auto: the workload chooses)."),
-    click.option("--data", metavar="PATH", type=FILE, help="Data file for the workload: see `lbench data`."),
+    DATA_OPTION,
     click.option("--encoding", metavar="NAME", help="Text encoding of the data file (default: UTF-8)."),
     setting_options("seed"),
     click.option("--for", "limit", metavar="SECONDS", help="Run tasks here for so long at most (default 6)."),

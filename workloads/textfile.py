@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import hashlib
+import os
 import re
 import sys
 import zlib
@@ -17,7 +18,7 @@ from typing import Any, BinaryIO
 
 from lbench.errors import BYTE_ORDER_MARKS, DataFileError, InputError
 
-__all__ = ["LONGEST_LINE", "TextFile", "checked_encoding", "text_lines"]
+__all__ = ["LONGEST_LINE", "TextFile", "checked_encoding", "text_lines", "why_no_file"]
 
 LONGEST_LINE = 1 << 24  # characters
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
@@ -26,6 +27,19 @@ _NOT_TEXT = {
     b"PAR1": "a Parquet file: save it as CSV",
     b"BZh": "compressed with bzip2: unpack it",
     b"\xfd7zXZ": "compressed with xz: unpack it",
+    b"7z\xbc\xaf": "a 7z archive: unpack it",
+    b"Rar!": "a rar archive: unpack it",
+    b"\x1f\x9d": "compressed with compress: unpack it",
+    b"\x04\x22\x4d\x18": "compressed with lz4: unpack it",
+    b"\xd0\xcf\x11\xe0": "a spreadsheet: save it as CSV",
+    b"SQLite format 3": "a database: export its table as CSV",
+    b"\x89HDF": "an HDF5 file: save its table as CSV",
+    b"ARROW1": "an Arrow file: save it as CSV",
+    b"%PDF-": "a PDF document: save its table as CSV",
+    b"version https://git-lfs": "the pointer of a file in Git LFS: fetch the file itself with git lfs pull",
+    b"<!DOCTYPE": "a web page: fetch the file itself",
+    b"<!doctype": "a web page: fetch the file itself",
+    b"<html": "a web page: fetch the file itself",
 }
 _MARKS = BYTE_ORDER_MARKS | {b"\xef\xbb\xbf": "utf-8-sig"}
 _PLAIN_PIECE = 1 << 18
@@ -69,6 +83,13 @@ def text_lines(text: str, *, final: bool = False) -> tuple[list[str], str]:
     whole = text[: len(text) - len(held)]
     lines = _LINE.findall(whole)
     return lines, whole[sum(map(len, lines)) :] + held
+
+
+def why_no_file(path: Path) -> str:
+    """What a path that is no regular file is: a pipe would be read up by whoever looks first."""
+    if path.is_dir():
+        return "that is a folder: name a file in it"
+    return "it is not a regular file: save it as one" if path.exists() else "there is no such file"
 
 
 class TextFile:
@@ -122,7 +143,11 @@ class TextFile:
     def __iter__(self) -> Generator[str, None, None]:
         try:
             with self.path.open("rb") as file:
+                before = os.fstat(file.fileno())
                 yield from self._lines(self._unpacked(file))
+                after = os.fstat(file.fileno())
+            if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+                raise DataFileError(f"{self.path} was changed while it was read: wait until it is written, or copy it")
         except IsADirectoryError:
             raise DataFileError(f"{self.path} is a folder: name the {self._kind} file in it") from None
         except FileNotFoundError:
@@ -152,7 +177,10 @@ class TextFile:
             empty = empty and not text
             lines, rest = text_lines(rest + text, final=not piece)
             if len(rest) > LONGEST_LINE:
-                raise DataFileError(f"{self.path} is not a {self._what}: it has no line ends")
+                raise DataFileError(
+                    f"{self.path}, line {number + len(lines) + 1:,}: must have at most {LONGEST_LINE:,} characters, or "
+                    f"this is not a {self._what}"
+                )
             number += len(lines)
             yield from lines
             if not piece:
@@ -262,6 +290,9 @@ class TextFile:
                 more = True
                 while more:  # several members in one file are one text
                     if unpacker.eof:
+                        piece = piece.lstrip(b"\0")  # padding
+                        if not piece:
+                            break
                         unpacker = make()
                     if body := unpacker.decompress(piece, _MOST_AT_ONCE):
                         size += len(body)

@@ -20,16 +20,15 @@ def command(path: Path | None, encoding: str | None) -> None:
     from lbench.cli.reading import ReadingProgress
     from lbench.errors import InputError, visible
     from lbench.workloads.data_file import describe_file
+    from lbench.workloads.textfile import why_no_file
 
     if path is None:
         from lbench.workloads.random_forest import loans
 
         click.echo(loans.explain().rstrip())
         return
-    if path.is_dir():
-        raise InputError(f"{path} is a folder: name the file in it")
     if not path.is_file():
-        raise InputError(f"{path}: {'it is not a regular file: save it as one' if path.exists() else 'no such file'}")
+        raise InputError(f"{path}: {why_no_file(path)}")
     with ReadingProgress(path.name, path.stat().st_size) as progress:
         found = describe_file(path, encoding, progress)
     click.echo(visible(f"{found.source}: {count_text(found.rows, 'row')}, {count_text(found.columns, 'column')}"))

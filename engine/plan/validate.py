@@ -24,7 +24,7 @@ from lbench.errors import InputError
 from lbench.workloads import parameters, registry
 from lbench.workloads.model import Params
 from lbench.workloads.own.each import EachParams, specs_of, split
-from lbench.workloads.textfile import checked_encoding
+from lbench.workloads.textfile import checked_encoding, why_no_file
 
 __all__ = ["validate", "validate_backend", "validate_job"]
 
@@ -161,8 +161,7 @@ def _check_files(plan: Plan) -> None:
         if description.data is None:
             raise InputError(f"{description.name} reads no data: leave out --data")
         if not Path(plan.data).is_file():
-            what = "that is a folder: name a file in it" if Path(plan.data).is_dir() else "there is no such file"
-            raise InputError(f"--data {plan.data}: {what}")
+            raise InputError(f"--data {plan.data}: {why_no_file(Path(plan.data))}")
     if plan.encoding is not None:
         if plan.data is None:
             raise InputError("--encoding is of a data file: give the file with --data")

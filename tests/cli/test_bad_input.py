@@ -64,6 +64,8 @@ BAD = [
     ("run probe --data loans.csv", "reads no data"),
     ("run random_forest --data nowhere.csv", "there is no such file"),
     ("run random_forest --data ~nosuchuser/loans.csv", "there is no such file"),
+    ("run random_forest --data /dev/null", "it is not a regular file: save it as one"),
+    ("run random_forest --data a.csv --data b.csv", "--data must be one file, got 2: join them into one"),
     ("run ~nosuchuser/mine.py:job", "there is no such file"),
     ("run probe -b emulated:package=~nosuchuser/p.zip", "~nosuchuser/p.zip"),
     ("export ~nosuchuser/s.json -o a.json", "no such file or folder"),
@@ -114,7 +116,7 @@ def test_a_command_without_a_session_proposes_the_newest(home: Path, name: str) 
 
 @pytest.mark.parametrize("name", ["Loans2.csv", "two  blanks.csv"])
 def test_a_message_has_the_name_of_the_file_as_given(home: Path, name: str) -> None:
-    assert run("data", name).stderr.startswith(f"lbench: {name}: no such file")
+    assert run("data", name).stderr.startswith(f"lbench: {name}: there is no such file")
 
 
 def test_looking_makes_no_folders_and_needs_none(

@@ -114,7 +114,9 @@ def test_a_file_without_a_header_line_is_asked_for_it(tmp_path: Path) -> None:
     assert "has numbers (1, 7.5): is the header line missing?" in result.stdout
 
 
-@pytest.mark.parametrize(("name", "expected"), [("folder", "is a folder"), ("pipe", "not a regular file")])
+@pytest.mark.parametrize(
+    ("name", "expected"), [("folder", "that is a folder: name a file in it"), ("pipe", "not a regular file")]
+)
 def test_what_is_no_file_is_called_what_it_is(tmp_path: Path, name: str, expected: str) -> None:
     (tmp_path / "folder").mkdir()
     os.mkfifo(tmp_path / "pipe")

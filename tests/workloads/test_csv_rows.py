@@ -240,6 +240,41 @@ def test_a_canonical_row_is_parsed_as_it_was(rows: list[list[str]]) -> None:
     assert [[cell.strip() for cell in row] for row in found] == [[cell.strip() for cell in row] for row in rows]
 
 
+def test_a_file_that_changes_while_it_is_read_is_refused(path: Path) -> None:
+    path.write_text("a,b\n" + "1,2\n" * 200_000)
+    rows = iter(CsvRows(path, TextFile(path)))
+    next(rows)
+    with path.open("r+") as file:
+        file.truncate(700_000)
+    with pytest.raises(DataFileError, match="was changed while it was read"):
+        list(rows)
+
+
+def test_zeros_behind_compressed_data_are_padding(path: Path) -> None:
+    packed = gzip.compress(TEXT.encode())
+    assert cells(path, packed + b"\0" * 100) == ROWS
+    assert cells(path, gzip.compress(TEXT[:20].encode()) + gzip.compress(TEXT[20:].encode()) + b"\0") == ROWS
+    assert "cannot be unpacked" in refused(path, packed + b"garbage")
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"7z\xbc\xaf\x27\x1c" + b"x" * 50, "a 7z archive: unpack it"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "git lfs pull"),
+        (b"<!DOCTYPE html><html>Log in</html>", "a web page"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\0" * 50, "a spreadsheet: save it as CSV"),
+    ],
+)
+def test_files_that_are_no_text_are_named_with_the_way_out(path: Path, content: bytes, says: str) -> None:
+    assert says in refused(path, content)
+
+
+def test_a_line_that_is_too_long_is_named(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(textfile, "LONGEST_LINE", 1000)
+    assert "line 2: must have at most 1,000 characters" in refused(path, "a,b\n" + "x" * 600_000 + ",1\n")
+
+
 @pytest.mark.parametrize("pack", [gzip.compress, zstd.compress])
 def test_a_decompression_bomb_is_refused_within_bounded_memory(
     path: Path, pack: Callable[[bytes], bytes], monkeypatch: pytest.MonkeyPatch

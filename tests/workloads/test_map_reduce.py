@@ -283,6 +283,18 @@ def test_every_spelling_of_nothing_is_a_blank_cell(tmp_path: Path, cell: str) ->
     assert any("1 blank cells of price" in note for note in data.notes)
 
 
+def test_the_header_of_files_that_were_joined_is_no_row(tmp_path: Path) -> None:
+    text = "city,sales\na,1\ncity , sales\nb,2\n"
+    assert result(tmp_path, text, by="city", column="sales")["keys"] == ["a", "b"]
+    assert "1 line left out that repeats the header" in table(tmp_path, text, by="city", column="sales")[1].notes
+
+
+def test_whole_numbers_that_a_float_cannot_hold_are_noted(tmp_path: Path) -> None:
+    cells = [2**53, 2**53 + 1, 2**63, 2**63 + 1, -(2**53) - 1, "1e200", 12]
+    _, data = table(tmp_path, "k,n\n" + "".join(f"a,{cell}\n" for cell in cells), by="k", column="n")
+    assert "3 whole numbers of n beyond 2**53 rounded to 53 bits" in data.notes
+
+
 def test_more_mappers_than_rows_are_as_many_as_rows(tmp_path: Path) -> None:
     asked, data = table(tmp_path, "city,price\nRome,1\nOslo,2\n", tasks=50)
     shuffled = Shuffled(tmp_path)

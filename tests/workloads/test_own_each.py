@@ -275,6 +275,15 @@ def test_unusable_values_are_refused_in_one_line(
     assert message in str(error.value) and "\n" not in str(error.value) and str(error.value).startswith("--each")
 
 
+def test_a_cell_that_says_that_nothing_is_there_is_none_where_texts_are_no_values(
+    describe: Callable[[str], Description], tmp_path: Path
+) -> None:
+    (tmp_path / "c.csv").write_text("at,where\nNA,NA\nn/a,-\n2026-01-01 10:00:00,x\n,\n")
+    found = [one["at"] for one in values(describe("kinds"), "at=@c.csv")]
+    assert found == [None, None, datetime(2026, 1, 1, 10), None]
+    assert [str(one["where"]) for one in values(describe("loose"), "where=@c.csv")][:2] == ["NA", "-"]
+
+
 def test_the_remedy_of_a_file_in_another_encoding_is_one_that_there_is(
     describe: Callable[[str], Description], tmp_path: Path
 ) -> None:

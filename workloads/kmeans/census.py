@@ -163,7 +163,9 @@ class _Table:
             known = self.cells[int(np.argmax(wrong[int(np.argmax(bad_rows))]))]
             self.bad += int(bad_rows.sum())
             self.first_bad = self.first_bad or f"{known.column} is {known.first_bad!r}"
-        if self.bad > _BAD_LIMIT * self.seen or not self.seen:
+        if not self.seen:
+            raise DataFileError(f"{self.path} has no rows below its header: name a file that has")
+        if self.bad > _BAD_LIMIT * self.seen:
             raise DataFileError(
                 f"{self.path} has {self.bad:,} bad rows of {self.seen:,}, more than {_BAD_LIMIT:.0%} "
                 f"(first: {self.first_bad}): is it damaged?"

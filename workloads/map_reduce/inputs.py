@@ -35,6 +35,7 @@ MAPPERS = 16  # where no number was asked for
 _MARKS = 1_000_000  # at most
 _BAD_LIMIT = 0.05  # of all rows, or of a column's cells; more means that it is not what it seems
 _NAMED = 12  # columns that a message names
+_EXACT = 2.0**53  # whole numbers below it are exact as floats
 _LEAST_ROOM = 1 << 30  # bytes of text that are read on any machine
 _LINE_BYTES = 40  # of memory beside a line's own
 # A number all the same, and a sum without it would be wrong: with separators, a sign of money, or too large to be summed.
@@ -119,6 +120,13 @@ def _of_lines(pieces: list[bytes], *, source: str, columns: int, notes: list[str
 # -- a table's rows
 
 
+def _is_rounded(cell: bytes, value: float) -> bool:
+    try:
+        return int(cell) != value
+    except ValueError:  # written with a point or an exponent, or of more digits than Python takes
+        return False
+
+
 class _Table:
     """A table as it is being read: its rows' text, one or more lines each, in a form that the tasks read alike."""
 
@@ -145,6 +153,7 @@ class _Table:
         self.blank = 0
         self.text_cells = 0  # neither numbers nor blank
         self.first_text = ""
+        self.headers = self.rounded = 0
         self.bad = 0
         self.first_bad = ""
         self.quoted = False
@@ -166,7 +175,10 @@ class _Table:
             text = canonical(cells, delimiter)
             self.quoted = self.quoted or '"' in text
         cell = cells[self.column].encode()
-        if math.isnan(self._numbers[cell]):
+        value = self._numbers[cell]
+        if abs(value) >= _EXACT and _is_rounded(cell, value):
+            self.rounded += 1
+        if math.isnan(value):
             if is_blank(cell):
                 self.blank += 1
             elif _OTHER_NUMBER.fullmatch(cells[self.column]):
@@ -174,6 +186,9 @@ class _Table:
                     f"{self._path}, line {row.line:,}: {self.columns[self.column]} is {cells[self.column].strip()[:40]!r}: "
                     "write numbers as in 1234.5, or name another column with -p column="
                 )
+            elif [header_name(name) for name in cells] == self.columns:
+                self.headers += 1  # files that were joined
+                return
             else:
                 self.text_cells += 1
                 self.first_text = self.first_text or repr(cells[self.column].strip()[:40])
@@ -205,6 +220,14 @@ def _table(path: Path, params: MapReduceParams, encoding: str | None) -> Dataset
         notes.append(f"{table.blank:,} blank cells of {column}: counted apart, in no count, sum or mean")
     if table.text_cells:
         notes.append(f"{table.text_cells:,} cells of {column} are no numbers and count as blank ({table.first_text})")
+    if table.headers:
+        notes.append(
+            f"{table.headers:,} line{'s' * (table.headers != 1)} left out that repeat{'s' * (table.headers == 1)} the header"
+        )
+    if table.rounded:
+        notes.append(
+            f"{table.rounded:,} whole number{'s' * (table.rounded != 1)} of {column} beyond 2**53 rounded to 53 bits"
+        )
     data = _of_lines(
         table.pieces.lines,
         source=f"{file.origin}, SHA-256 {file.digest()}",

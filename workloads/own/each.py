@@ -53,6 +53,7 @@ _NO_RANGE = re.compile(rf"{_NUMBER}\.\.|\.\.{_NUMBER}")  # begins like one
 _DATE = r"\d{4}-\d\d-\d\d"
 _DATES = re.compile(rf"({_DATE})\.\.({_DATE})(?:\+(\d+))?")  # by days
 _NUMBERS = ("int", "float", "decimal", "any")  # kinds that have ranges
+_NO_TEXT = ("int", "float", "decimal", "bool", "date", "datetime", "time")  # of a file's cell, `NA` is none of these
 _OPENING = ("[", "{", '"')  # of JSON
 _PINNED = re.compile(r"@(?P<file>[^/]*)%(?P<digest>[0-9a-f]{16})")
 _DIGITS = 16  # of a digest
@@ -351,13 +352,14 @@ def _converted(spec: FieldSpec, values: list[Any], shown: str, *, typed: bool | 
 
 def _read_file(spec: FieldSpec, text: str) -> list[Any]:
     """The values of `@file.csv[:column]`, `@file.jsonl[:key]`, or a file of lines."""
+    from lbench.workloads.textfile import why_no_file
+
     path, column = _file_and_column(text[1:])
     name = spec.name
     shown = f"{name}=@{path}"
     try:
         if not path.is_file():
-            what = "that is a folder" if path.is_dir() else "there is no such file"
-            raise InputError(f"{shown}: {what}")
+            raise InputError(f"{shown}: {why_no_file(path)}")
         if not path.stat().st_size:
             raise InputError(f"{shown}: there are no values in it")
         if path.stat().st_size > _FILE_BYTES:
@@ -421,7 +423,7 @@ def _lines(path: Path) -> Generator[str, None, None]:
 
 
 def _cells(path: Path, column: str | None, spec: FieldSpec, shown: str) -> list[tuple[int, Any]]:
-    from lbench.workloads.csv_rows import CsvRows, header_name, of_width
+    from lbench.workloads.csv_rows import MISSING_TEXTS, CsvRows, header_name, of_width
 
     with contextlib.closing(_lines(path)) as lines:
         rows = iter(CsvRows(path, lines))
@@ -438,13 +440,15 @@ def _cells(path: Path, column: str | None, spec: FieldSpec, shown: str) -> list[
         if column is None and wanted != spec.name and _is_value(spec, wanted):
             raise InputError(f"{shown}: its first line must name the column, got {wanted}: add a header line")
         place = columns.index(wanted)
+        no_text = spec.type.optional and spec.type.kind in _NO_TEXT
         values = []
         for row in rows:
             cells = of_width(row.cells, len(columns))
             if cells is None:
                 why = row.problem or f"{len(row.cells)} fields in place of {len(columns)}"
                 raise InputError(f"{shown}, line {row.line:,}: {why}")
-            values.append((row.line, cells[place].strip()))
+            cell = cells[place].strip()
+            values.append((row.line, "" if no_text and cell.lower() in MISSING_TEXTS else cell))
     return values
 
 

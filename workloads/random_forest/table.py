@@ -199,7 +199,7 @@ class Table:
             good = good[rows]
             end = kept + len(good)
             values[kept * len(columns) : end * len(columns)] = good.ravel()
-            labels[kept:end] = labels[number * _BLOCK :][: len(rows)][rows]
+            labels[kept:end] = labels[number * _BLOCK :][: len(block)][rows]
             kept = end
         self.count = kept
         self.features = [self.features[at] for at in columns]
