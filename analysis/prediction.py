@@ -259,7 +259,7 @@ def predict_lambda(
         at_once=_at_once(source[0], widest),
         payload_bytes=int(1e6 * max(max(stage.request_mb, stage.response_mb) for stage in stages)),
         usage=usage,
-        exchanges=any(run.started is not None and EXCHANGES in run.started.notes for run in source),
+        exchanges=any(EXCHANGES in run.notes for run in source),
     )
 
 

@@ -228,27 +228,6 @@ def _fail(line: str, code: int) -> None:
 
 def _unexpected(kind: type[BaseException], error: BaseException, trace: Any) -> None:
     """An error inside lbench: the traceback goes to a file, one line to the user. Python then exits with 1."""
-    import tempfile
-    import traceback
+    from lbench.config.faults import saved_fault
 
-    from lbench.config.aws_errors import masked
-    from lbench.config.folders import cache_folder
-
-    text = f"lbench {__version__}, Python {sys.version}\n{sys.argv}\n" + "".join(
-        traceback.format_exception(kind, error, trace)
-    )
-    where = "its traceback could not be saved"
-    try:
-        folder: str | None = str(cache_folder("faults"))
-    except InputError:
-        folder = None
-    try:
-        with tempfile.NamedTemporaryFile(
-            "w", dir=folder, prefix="fault-", suffix=".txt", delete=False, encoding="utf-8"
-        ) as file:
-            file.write(masked(text))
-        where = f"please report it with {file.name}"
-    except OSError:
-        pass
-    summary = masked(_one_line(f"{kind.__name__}: {error}"))[:200]
-    sys.stderr.write(f"lbench: internal error ({summary}): {where}\n")
+    sys.stderr.write(f"lbench: {saved_fault(error)}\n")

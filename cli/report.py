@@ -406,7 +406,7 @@ def _notes(view: SessionView) -> Iterable[str]:
         if run.started.data is not None:
             notes[f"data: {run.started.data.source}"] = None
             notes.update(dict.fromkeys(f"data: {note}" for note in run.started.data.notes))
-        notes.update(dict.fromkeys(f"{run.planned.label}: {note}" for note in run.started.notes))
+        notes.update(dict.fromkeys(f"{run.planned.label}: {note}" for note in run.notes))
     checks = dict.fromkeys(
         run.answer.check for run in view.runs.values() if run.answer is not None and run.answer.ok is not False
     )

@@ -48,10 +48,12 @@ def sample_for(workload: str, options: dict[str, Any], *, watch: bool, fresh: bo
     Raises:
         InputError: an option or the job cannot be used.
     """
+    from lbench.cli.notice import notice
     from lbench.cli.signals import exit_on_signals
     from lbench.engine.plan.validate import validate
     from lbench.engine.sampling.ask import LIMIT_S, take_sample
     from lbench.errors import InputError
+    from lbench.workloads import registry
     from lbench.workloads.function import WORKLOAD_NAME
 
     if workload == WORKLOAD_NAME:
@@ -60,7 +62,9 @@ def sample_for(workload: str, options: dict[str, Any], *, watch: bool, fresh: bo
     limit_s = _limit(options.pop("limit"))
     plan, _ = plan_of_options(workload, _UNUSED | options)
     validate(plan)
-    with exit_on_signals():
+    limit_s = LIMIT_S if limit_s is None else limit_s
+    shown = registry.without_folder(plan.workload)
+    with exit_on_signals(), notice(f"running a sample of {shown} here, its tasks for at most {limit_s:g} s"):
         sample = take_sample(
             plan.workload,
             plan.params,
@@ -68,7 +72,7 @@ def sample_for(workload: str, options: dict[str, Any], *, watch: bool, fresh: bo
             seed=plan.seed,
             data=plan.data,
             encoding=plan.encoding,
-            limit_s=LIMIT_S if limit_s is None else limit_s,
+            limit_s=limit_s,
             watch=watch,
             fresh=fresh,
         )
@@ -81,10 +85,12 @@ def with_kernels(model: LambdaModel) -> LambdaModel:
     from datetime import date
 
     from lbench.analysis.core_ratio import kernel_ratios, measured_core_ratio
+    from lbench.cli.notice import notice
     from lbench.config.kernels import published_seconds
     from lbench.engine.sampling.kernels import kernel_times
 
-    times = kernel_times()
+    with notice("measuring a core of this machine"):
+        times = kernel_times()
     if times is None:
         return model
     there = {name: seconds for name, (seconds, _) in published_seconds("x86_64", times.python).items()}

@@ -7,7 +7,6 @@ import contextlib
 import importlib
 import os
 import signal
-import threading
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -23,6 +22,7 @@ from lbench.errors import LbenchError
 from lbench.tui.bench.layout import LEAST
 from lbench.tui.commands import COMMAND_BINDINGS, Commands
 from lbench.tui.draw.marker import Marker
+from lbench.tui.faults import beside
 from lbench.tui.feeds.feed import EngineControls, Feed, Frame, NoFeed, is_engine
 from lbench.tui.host import LbenchScreen
 from lbench.tui.input_queue import InputQueue
@@ -193,7 +193,7 @@ class LbenchApp(Commands):
         self.tick_if_taken()
         if not self._read_ahead:  # the first frame is drawn: what `r` and Enter need is loaded before they are pressed
             self._read_ahead = True
-            threading.Thread(target=self._load_ahead, name="ahead", daemon=True).start()
+            beside(self, self._load_ahead, name="ahead")
         if self._reading:  # nothing is measured meanwhile, and drawing takes the time of reading
             self._pace.forget()
         else:
@@ -230,7 +230,7 @@ class LbenchApp(Commands):
     def forget_deleted(self, folder: Path) -> None:
         """A session was deleted: no screen shows it as something to look at any more."""
         self.compared = [one for one in self.compared if one != folder]
-        threading.Thread(target=self._look_for_last, name="last", daemon=True).start()
+        beside(self, self._look_for_last, name="last")
 
     @property
     def reading_every(self) -> int:

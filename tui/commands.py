@@ -17,6 +17,7 @@ from textual.notifications import SeverityLevel
 from textual.screen import Screen
 
 from lbench.errors import LbenchError, visible
+from lbench.tui.faults import FaultsEnd
 from lbench.tui.feeds.feed import EngineControls, Feed, is_engine, is_record
 from lbench.tui.host import Say
 from lbench.tui.screens.bench import BenchScreen
@@ -41,7 +42,7 @@ _STEP = 0.02  # of the record's length
 _FAR = 0.1
 
 
-class Commands(App[int]):
+class Commands(FaultsEnd, App[int]):
     """The half of the app that knows the other screens."""
 
     feed: Feed

@@ -14,6 +14,7 @@ from textual.screen import Screen
 from lbench.engine.plan.plan import Plan
 from lbench.tui.current_size import CurrentSize
 from lbench.tui.draw.marker import Marker
+from lbench.tui.faults import FaultsEnd
 from lbench.tui.feeds.feed import EngineControls, Feed, Frame
 from lbench.tui.theme import DARK, Palette
 
@@ -132,7 +133,7 @@ def palette_for(node: DOMNode) -> Palette:
     return host_of(node.app).palette if node.is_attached else DARK
 
 
-class LbenchScreen(CurrentSize, Screen[Result], Generic[Result]):
+class LbenchScreen(FaultsEnd, CurrentSize, Screen[Result], Generic[Result]):
     """A screen that the app draws a frame on, several times a second."""
 
     @property

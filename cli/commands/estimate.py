@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from lbench.cli.notice import notice
 from lbench.cli.options import setting_options
 from lbench.cli.sample import sample_for, sample_options
 from lbench.cli.signals import exit_on_signals
@@ -93,7 +94,11 @@ def _overheads_s(sample: Sample) -> dict[str, float]:
     found = {"processes": sample.overhead_s}
     first = sample.stages[0]
     if may_be_small(first.compute_s, first.tasks):
-        with contextlib.suppress(LbenchError, OSError), exit_on_signals():
+        with (
+            contextlib.suppress(LbenchError, OSError),
+            exit_on_signals(),
+            notice("measuring what handing a task over to emulated Lambda costs here"),
+        ):
             found |= hand_overs(("emulated",))
     return found
 

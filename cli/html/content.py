@@ -467,7 +467,7 @@ def _add_caveats(caveats: dict[str, None], name: str, view: SessionView) -> None
         if run.started is None:
             continue
         label = run.planned.label
-        for note in run.started.notes:
+        for note in run.notes:
             caveats[f"{before}{label}: {note}"] = None
         if run.ended is not None and run.ended.error:
             caveats[f"{before}{label}: a run {run.status}: {run.ended.error}"] = None

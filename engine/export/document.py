@@ -95,7 +95,7 @@ def _run(run: RunView) -> Run:
         environments=list(run.environments.values()),
         machine_samples=run.samples,
         invocations=list(invocations(run)),
-        notes=started.notes,
+        notes=run.notes,
         interaction=planned.interaction,
         cold=run.cold,
         round=planned.round,

@@ -221,6 +221,7 @@ class RunEnded(_Event, tag="ended"):
     cold: bool | None = None  # whether all the environments that it reached were new; null: it does not apply
     worker_s: Seconds | None = None  # of a cluster: the time of all its workers, idle time too
     usage: Usage | None = None  # what the tasks did with their time; null: not known
+    notes: list[str] = []  # more of what `RunStarted` has: what only the run itself has shown
 
 
 class ComparisonEnded(_Event, tag="comparison"):

@@ -56,6 +56,7 @@ class RecordedRun:
     purse: Purse | None = None
     lag: LagMeter | None = None  # measures the delays of the driver's loop
     only_reached: bool = False  # record the environments that this run reached, not all of the backend
+    end_notes: list[str] = field(default_factory=list)  # conditions that only the run itself has shown
     overlaps: list[str] = field(default_factory=list)  # ids of the runs that were under way at some time of this one
     error: BaseException | None = None  # what ended the run without an answer
     zero_s: float = 0.0  # on the loop's clock
@@ -147,6 +148,7 @@ class RecordedRun:
                 cold=self.runner.attempts.cold,
                 worker_s=self._worker_s(),
                 usage=self.usage,
+                notes=self.end_notes,
             )
         )
 

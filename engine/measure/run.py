@@ -119,8 +119,6 @@ class Measurer:
     ) -> Measured:
         plan = job.plan
         notes = [*backend.notes, *job.workload.notes(job.params)]
-        if job.limits.s3_requests and backend.origin == "measured" and not catalog.is_paid(run.choice.name):
-            notes.append(EXCHANGES)
         hedge = plan.hedge
         if hedge is not None and not catalog.hedges(run.choice.name):
             hedge = None
@@ -177,6 +175,8 @@ class Measurer:
         try:
             with recorded:
                 answer = await self._drive(recorded, runner, steps, run.id, store)
+                if store.used and backend.origin == "measured" and not catalog.is_paid(run.choice.name):
+                    recorded.end_notes.append(EXCHANGES)
                 if still_s := lag.still_s:
                     self._warn_of_standstill(run.id, run.choice.label, still_s)
             makespan_s = recorded.elapsed_s if recorded.error is None else None

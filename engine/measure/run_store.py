@@ -32,6 +32,7 @@ class RunStore:
         self._folder = session / OBJECTS_NAME / run
         self._run = run
         self._place: Place | None = None
+        self.used = False  # whether the job has asked for the place
 
     def place(self) -> Place:
         """Return the place; the first call makes it.
@@ -39,6 +40,7 @@ class RunStore:
         Raises:
             BackendError: the folder cannot be made.
         """
+        self.used = True
         if self._place is None:
             place = self._backend.temporary(self._run)
             if place is None:

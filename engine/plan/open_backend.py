@@ -61,7 +61,8 @@ async def _check_store(choice: BackendChoice, settings: ClusterSettings, plan: P
         await check_store(settings.store, choice.label)
     elif not shares_machine(choice.name, choice.settings):
         described = registry.describe(plan.workload)
-        if registry.limits(described, resolve_params(plan)).s3_requests:
+        requests = registry.limits(described, resolve_params(plan)).s3_requests
+        if requests or (requests is None and described.code is not None):
             raise InputError(
                 f"{choice.label}: the tasks of {described.name} exchange objects: name a folder that all workers share, "
                 "store=/path, or a bucket, store=s3://bucket/prefix"

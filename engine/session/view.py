@@ -89,6 +89,11 @@ class RunView:
         return self.ended.status
 
     @property
+    def notes(self) -> list[str]:
+        """The conditions to show with its results."""
+        return [*(self.started.notes if self.started else ()), *(self.ended.notes if self.ended else ())]
+
+    @property
     def makespan_s(self) -> float | None:
         """The run's wall time, None until it has an answer."""
         return self.ended.makespan_s if self.ended is not None and self.ended.status == "ok" else None

@@ -85,3 +85,27 @@ def test_impossible_settings_get_one_line_and_exit_code_2(lbench: Lbench, home: 
         done = lbench(*SMALL, "-b", "sequential", *more)
         assert done.returncode == 2 and expected in done.stderr
         assert done.stderr.count("\n") == 1 and done.stdout == ""
+
+
+def test_an_own_job_that_exchanges_objects_is_noted_as_such_by_what_it_does(lbench: Lbench, home: Path) -> None:
+    (home / "exchange.py").write_text(
+        "from lbench import Task\n"
+        "from lbench.workloads.objects import RUN_STORE, open_store\n"
+        "def put(store, n):\n"
+        "    open_store(store).put(str(n), bytes(n))\n"
+        "def get(store, n):\n"
+        "    return len(open_store(store).get(str(n)))\n"
+        "def job(stored: bool = True):\n"
+        "    if not stored:\n"
+        "        return 0\n"
+        "    yield [Task(put, store=RUN_STORE, n=3)]\n"
+        "    return sum((yield [Task(get, store=RUN_STORE, n=3)]))\n"
+    )
+    own = ("run", "./exchange.py:job", "-b", "sequential", "--repeats", "1", "--quiet")
+    stored = lbench(*own, "--json")
+    assert stored.returncode == 0, stored.stderr
+    document = json.loads(stored.stdout)
+    assert document["runs"][0]["notes"] == [EXCHANGES]
+    assert all(one["parameters"]["exchanges"] for one in document["predictions"])
+    assert f"sequential: {EXCHANGES}" in lbench(*own).stdout
+    assert json.loads(lbench(*own, "-p", "stored=no", "--json").stdout)["runs"][0]["notes"] == []

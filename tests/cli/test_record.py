@@ -701,3 +701,48 @@ def test_a_recorded_call_that_fails_is_named_as_the_script_made_it(
     done = lbench("run", "recorded:mine", "-b", "sequential", "--repeats", "1")
     assert done.returncode == 1
     assert "task 0, f(3, n=2), failed: ValueError: not here (mine.py, line 4 in f)" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("free", [0, 1])
+def test_a_full_disk_ends_the_recording_and_is_named(
+    lbench: Lbench, home: Path, monkeypatch: pytest.MonkeyPatch, free: int
+) -> None:
+    """No file of the log, or none after the first, finds room: nothing is said that the script did not do."""
+    (home / "mine.py").write_text(
+        "import os\n"
+        "free = int(os.environ['FREE'])\n"
+        "def f(x):\n    return x\n"
+        "if __name__ == '__main__':\n"
+        "    from concurrent.futures import ThreadPoolExecutor\n"
+        "    with ThreadPoolExecutor(1) as pool:\n"
+        "        for size in (3, 2_000_000, 3):\n"
+        "            pool.submit(f, bytes(size)).result()\n"
+    )
+    startup = home / "startup"
+    startup.mkdir()
+    (startup / "sitecustomize.py").write_text(
+        "import errno, os\n"
+        "free, found = int(os.environ['FREE']), os.posix_fallocate\n"
+        "def full(*arguments):\n"
+        "    global free\n"
+        "    free -= 1\n"
+        "    if free < 0:\n"
+        "        raise OSError(errno.ENOSPC, 'No space left on device')\n"
+        "    return found(*arguments)\n"
+        "os.posix_fallocate = full\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(startup))
+    monkeypatch.setenv("FREE", str(free))
+    done = lbench("record", "mine.py")
+    assert done.returncode == 0 and "there is no room on the disk" in done.stderr, done.stderr
+    assert "handed nothing" not in done.stderr
+    if free:
+        assert "left out: all that was handed over later: there is no room" in done.stderr
+        assert manifest(home, "mine")["functions"] == {"mine:f": 1}
+        kept = {path.name for path in (home / "data/lbench/recordings/mine").iterdir()}
+        assert kept == {"calls.bin", "code", "manifest.json", "results.bin"}
+        assert (
+            "not in the recording: all that was handed over later" in lbench("run", "recorded:mine", *HERE[:2]).stdout
+        )
+    else:
+        assert not list((home / "data/lbench/recordings").iterdir())

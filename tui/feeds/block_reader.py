@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from lbench.engine.session.blocks import Block
-from lbench.errors import LbenchError
 
 __all__ = ["BlockReader"]
 
@@ -81,7 +80,7 @@ class BlockReader:
             for block in self._open():
                 if not self._give(ready, block):
                     return
-        except (LbenchError, OSError) as error:
+        except Exception as error:  # raised again where the block is taken
             self._give(ready, error)
         else:
             self._give(ready, None)

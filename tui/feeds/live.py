@@ -10,6 +10,7 @@ from typing import ClassVar
 
 import msgspec
 
+from lbench.config.faults import saved_fault
 from lbench.engine.journal.events import Event
 from lbench.engine.journal.writer import JOURNAL_NAME
 from lbench.engine.plan.plan import Plan
@@ -58,9 +59,9 @@ class EngineFeed:
     def _open(self, opening: Callable[[], tuple[Follower, Engine | None]]) -> None:
         try:
             follower, engine = opening()
-        except (LbenchError, OSError) as error:
+        except Exception as error:
             with self._lock:
-                self._problem = str(error)
+                self._problem = str(error) if isinstance(error, LbenchError | OSError) else saved_fault(error)
                 self._ended = True
             return
         follower.follow()

@@ -12,7 +12,7 @@ from textual.binding import Binding
 
 from lbench.engine.backends import catalog
 from lbench.engine.plan.plan import resolve_params
-from lbench.errors import InputError
+from lbench.errors import LbenchError
 from lbench.tui.bench.board import EMPTY, Board, answer_pieces
 from lbench.tui.bench.layout import COMPACT, Arrangement, Wanted, arrange
 from lbench.tui.draw.ink import Piece, fits, width_of
@@ -30,6 +30,9 @@ from lbench.workloads import registry
 from lbench.workloads.parameters import settable
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from lbench.analysis.comparison import Comparison
     from lbench.engine.session.view import RunView
     from lbench.tui.bench.board_builder import Figures
@@ -144,7 +147,11 @@ class BenchScreen(LbenchScreen[None]):
 
         levels = example_picture()
         with contextlib.suppress(RuntimeError):  # left meanwhile
-            self.app.call_from_thread(self.query_one(Welcome).show_example, levels)
+            self.app.call_from_thread(self._show_levels, levels)
+
+    def _show_levels(self, levels: NDArray[np.uint8]) -> None:
+        for welcome in self.query(Welcome):  # gone where a run has begun meanwhile
+            welcome.show_example(levels)
 
     def on_screen_resume(self) -> None:
         """The keys of the examples go by the workload that the set-up offers, which may be another one now."""
@@ -395,7 +402,7 @@ class BenchScreen(LbenchScreen[None]):
         """Copy it. The command of an own workload is made from its file, which is read in a process of its own."""
         try:
             text = self._copied(what)
-        except InputError as error:
+        except LbenchError as error:
             self.app.call_from_thread(self.notify, str(error), severity="error")
             return
         if text:

@@ -98,7 +98,9 @@ class OptionsScreen(LbenchScreen[None]):
         )
         output, errors = await self._process.communicate()
         if self._process.returncode:
-            self.query_one(Prose).set_text((errors.decode("utf-8", "replace").strip() or "it was stopped", "wrong"))
+            lines = errors.decode("utf-8", "replace").split("\n")  # above the reason: what was under way
+            reason = next((line for line in reversed(lines) if line.strip()), "it was stopped")
+            self.query_one(Prose).set_text((reason, "wrong"))
             return
         lines = output.decode("utf-8", "replace").splitlines()
         self.query_one(Prose).set_text(*[(text, "quiet" if text.startswith("!") else "text") for text in lines])

@@ -295,18 +295,19 @@ class SessionsScreen(ReadingScreen[None]):
             shutil.rmtree(folder)
         except OSError as error:
             outcome = (f"✘ cannot delete {folder.name}: {error.strerror}", "wrong")
-        except InputError as error:
+        except LbenchError as error:
             outcome = (f"✘ {error}", "wrong")
         self.app.call_from_thread(self._show_deleted, folder, outcome)
 
     def _show_deleted(self, folder: Path, outcome: tuple[str, str]) -> None:
         if not folder.exists():
             self._deleted.add(str(folder))
-            table = self.query_one(SessionTable)
-            table.marked = [path for path in table.marked if path != str(folder)]
-            self.host.sessions_marked = table.marked
+            self.host.sessions_marked = [path for path in self.host.sessions_marked if path != str(folder)]
             self.host.forget_deleted(folder)
             self._entries = {key: one for key, one in self._entries.items() if key[0] != str(folder)}
+        if not self.is_attached:
+            return
+        self.query_one(SessionTable).marked = list(self.host.sessions_marked)
         self._outcome = [outcome]
         self._show()
 

@@ -19,6 +19,7 @@ from lbench.errors import LbenchError
 from lbench.tui.bench.forecast import Forecast, money_question
 from lbench.tui.current_size import CurrentSize
 from lbench.tui.draw.ink import Piece
+from lbench.tui.faults import FaultsEnd
 from lbench.tui.host import host_of
 from lbench.tui.input_queue import AnswersInputs
 from lbench.tui.run_form import OWN_FIELD, OWN_FILE, Draft
@@ -36,7 +37,7 @@ _FIELD = "the next or last field"
 _WIDE = 150  # columns from which the form has two columns
 
 
-class SetupScreen(AnswersInputs, CurrentSize, Screen[Plan | None]):
+class SetupScreen(FaultsEnd, AnswersInputs, CurrentSize, Screen[Plan | None]):
     """Dismissed with the plan to start, or None.
 
     Enter submits the plan as the form has it then. What is typed until its figures are there waits for the next screen.

@@ -159,6 +159,8 @@ def _params(function: str, inspection: Inspection) -> Any:
 def limits_of(description: Description, params: Params) -> Limits:
     """What the module's `limits` returns, in a process of its own; no bound where it has none.
 
+    How many objects the tasks of a job exchange, whose files name RUN_STORE, is not known.
+
     Raises:
         InputError: it fails, or returns something else than a number of tasks.
     """
@@ -170,12 +172,13 @@ def limits_of(description: Description, params: Params) -> Limits:
         tasks = count(grid_of(specs_of(params), params.each)) if params.each else None
         return Limits(tasks=tasks, s3_requests=0, widest=tasks)
     kept = msgspec.json.decode(inspection_file(Path(code.folder), code.module, code.function).read_bytes(), type=Kept)
+    s3_requests = None if any(b"RUN_STORE" in content for content in files_of(code).values()) else 0
     if not kept.inspection.limits:
-        return Limits(tasks=None, s3_requests=0)
+        return Limits(tasks=None, s3_requests=s3_requests)
     inspection = _ask(Path(code.folder), code.module, code.function, msgspec.json.encode(params))
     if inspection.error is not None:
         raise InputError(inspection.error)
-    return Limits(tasks=inspection.most_tasks, s3_requests=0)
+    return Limits(tasks=inspection.most_tasks, s3_requests=s3_requests)
 
 
 def files_of(code: OwnCode) -> dict[str, bytes]:

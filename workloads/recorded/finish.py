@@ -26,7 +26,7 @@ from lbench.workloads.recorded.folder import (
     digest_of,
     function_name,
 )
-from lbench.workloads.recorded.log import PROBLEM, read_log
+from lbench.workloads.recorded.log import PROBLEM, ROOM, read_log
 
 __all__ = ["finish", "finished_lines"]
 
@@ -101,7 +101,14 @@ def finish(making: Path, name: str) -> Manifest | None:
         InputError: nothing of what was handed over can be recorded, or the folder cannot be written.
     """
     events = _Events(making)
+    full = (
+        f"there is no room on the disk for more in {making.parent}: free some, or set XDG_DATA_HOME to another folder"
+    )
+    was_full = not (making / ROOM).exists()
+    (making / ROOM).unlink(missing_ok=True)
     if not events.calls and not events.left:
+        if was_full:
+            raise InputError(f"nothing is recorded: {full}")
         if (problem := making / PROBLEM).is_file():
             raise InputError(f"nothing is recorded: {problem.read_text('utf-8', 'replace')}")
         return None
@@ -109,12 +116,14 @@ def finish(making: Path, name: str) -> Manifest | None:
     guarded = _leave_guarded(events, files)
     for number, (_, packed) in events.calls.items():
         if number not in events.results:
-            why = events.lost.get(number, "it had not ended when the script did")
+            why = events.lost.get(number, full if was_full else "it had not ended when the script did")
             events.left[_function(packed), why, ""] += 1
     kept = sorted(
         (number for number in events.calls if number in events.results), key=lambda one: (events.calls[one][0], one)
     )
     left = _left(events)
+    if was_full:
+        left.append(Left(0, "all that was handed over later", full))
     if not kept:
         raise InputError(f"nothing to record: {left[0].text}")
     stages = Counter(events.calls[number][0] for number in kept)

@@ -36,7 +36,7 @@ MANIFEST = "manifest.json"
 class Left(msgspec.Struct, frozen=True):
     """Calls that are not in the recording, and why."""
 
-    count: int
+    count: int  # 0: not known
     what: str
     why: str
     where: str = ""
@@ -44,7 +44,8 @@ class Left(msgspec.Struct, frozen=True):
     @property
     def text(self) -> str:
         place = f", handed over at {self.where}" if self.where else ""
-        return f"{self.count:,} call{'s' * (self.count != 1)} of {self.what}{place}: {self.why}"
+        count = f"{self.count:,} call{'s' * (self.count != 1)} of " if self.count else ""
+        return f"{count}{self.what}{place}: {self.why}"
 
 
 class Manifest(msgspec.Struct, frozen=True):

@@ -151,7 +151,7 @@ class RecordedWorkload(Workload[RecordedParams]):
         left: Counter[str] = Counter()
         for one in self._manifest.left_out:
             left[one.what] += one.count
-        named = [f"{count:,} of {what}" for what, count in left.most_common(_NAMED)]
+        named = [f"{count:,} of {what}" if count else what for what, count in left.most_common(_NAMED)]
         if others := left.total() - sum(count for _, count in left.most_common(_NAMED)):
             named.append(f"{others:,} other{'s' * (others != 1)}")
         notes = [f"calls of the script that are not in the recording: {', '.join(named)}"] if left else []

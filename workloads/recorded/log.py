@@ -6,14 +6,16 @@ turn). Each is allocated as a whole before it is used: a full disk ends the reco
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["PROBLEM", "Log", "read_log"]
+__all__ = ["PROBLEM", "ROOM", "Log", "read_log"]
 
 PROBLEM = "problem.txt"  # why nothing can be recorded
+ROOM = "room"  # a file that lies beside the log from the start; removing it needs no room: the disk was full
 
 _FIRST, _NEXT = 1 << 20, 1 << 24  # bytes of a file
 _HEAD = 8  # bytes of a record's length, which comes before it; 0: no further record
@@ -41,6 +43,8 @@ class Log:
                 self._map = self._another(need + _HEAD)
             except (OSError, ValueError):
                 self._over = True
+                with contextlib.suppress(OSError):
+                    (self._folder / ROOM).unlink()
                 return False
             self._place = 0
         end = self._place + need

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from lbench.errors import InputError
 from lbench.folders import make_private
+from lbench.workloads.recorded.log import ROOM
 
 __all__ = ["check_name", "discard", "making_folder", "module_name", "recordings_folder"]
 
@@ -44,7 +45,9 @@ def making_folder() -> Path:
     home = recordings_folder()
     try:
         make_private(home)
-        return Path(tempfile.mkdtemp(prefix=".making-", dir=home))
+        making = Path(tempfile.mkdtemp(prefix=".making-", dir=home))
+        (making / ROOM).touch()
+        return making
     except OSError as error:
         raise InputError(
             f"{home} cannot be written ({error.strerror}): set XDG_DATA_HOME to a folder that can be"

@@ -103,13 +103,14 @@ async def test_the_text_is_made_again_for_another_width(app_of: Any, screen_text
 
 
 async def test_an_error_is_shown_in_its_line(app_of: Any, screen_text: Any, prints: Any) -> None:
-    prints(2, b"", b"lbench: mine.py:job: task 1 of 1 fails\n")
+    prints(2, b"", b"lbench: running a sample of mine.py:job here ...\nlbench: mine.py:job: task 1 of 1 fails\n")
     app = app_of()
     async with app.run_test(size=(80, 24)) as pilot:
         await _opened(pilot)
         await app.workers.wait_for_complete()
         await pilot.pause()
         assert "task 1 of 1 fails" in screen_text(app)
+        assert "running a sample" not in screen_text(app)
 
 
 async def test_leaving_ends_the_command(app_of: Any, prints: Any) -> None:
