@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import CancelledError
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from textual.worker import Worker, WorkerState
 
@@ -26,7 +26,7 @@ class FaultsEnd:
             _end(app, error)
 
 
-def _end(app: App[object], error: Exception) -> None:
+def _end(app: App[Any], error: Exception) -> None:
     """End the app by this error, which Textual wants to be the one that is being handled."""
     try:
         raise error
@@ -34,7 +34,7 @@ def _end(app: App[object], error: Exception) -> None:
         app._handle_exception(again)
 
 
-def beside(app: App[object], function: Callable[[], None], *, name: str) -> None:
+def beside(app: App[Any], function: Callable[[], None], *, name: str) -> None:
     """Call a function in a daemon's thread, which nobody who leaves waits for."""
 
     def call() -> None:
