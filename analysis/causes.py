@@ -12,17 +12,18 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from lbench.analysis.comparison import is_cold
+from lbench.analysis.comparison import is_cold, places_used
 from lbench.analysis.format import cores_text, count_text, ms_text, percent_text, times_text
 from lbench.engine.machine.fingerprint import Environment
 from lbench.engine.session.columns import STATUSES
 from lbench.engine.session.view import RunView, SessionView
 
-__all__ = ["MOST_LOAD_SHARE", "Explanation", "explain", "explanations", "held_runs"]
+__all__ = ["MOST_LOAD_SHARE", "Explanation", "explain", "explanations", "held_runs", "waits_before_retries"]
 
 Cause = Literal[
     "computing",
     "handing over",
+    "retries",
     "encoding",
     "imbalance",
     "stragglers",
@@ -101,7 +102,7 @@ def _median_ms(run: RunView) -> float | None:
 def explain(label: str, run: RunView, alone_ms: float | None, environment: Environment | None) -> Explanation | None:
     """Explain one run; `alone_ms`: the median task without neighbours. None where nothing of it was measured."""
     assert run.started is not None and run.makespan_s
-    columns, lanes, makespan_s = run.columns, max(1, run.started.capacity), run.makespan_s
+    columns, lanes, makespan_s = run.columns, max(1, places_used(run) or 1), run.makespan_s
     known = ~(np.isnan(columns["dispatched_s"]) | np.isnan(columns["returned_s"]))
     if not known.any() or np.isnan(columns["compute_ms"][known]).all():
         return None
@@ -114,12 +115,14 @@ def explain(label: str, run: RunView, alone_ms: float | None, environment: Envir
     init_s = float(np.minimum(np.nan_to_num(columns["init_ms"][known]) / 1000, waited)[cold].sum())
     whole_s = lanes * makespan_s
     busy_s = min(whole_s, float((end - begin).sum()))
-    waiting_s, empty_s = _idle(columns["queued_s"][known], begin, end, lanes, _stages(run))
+    retrying = waits_before_retries(run)
+    retrying_s, waiting_s, empty_s = _idle(columns["queued_s"][known], begin, end, retrying, lanes, _stages(run))
     outside_s = max(0.0, whole_s - lanes * sum(last - first for first, last in _stages(run)))
     losses: dict[Cause, float] = {
         "cold starts": init_s,
         "fetch": fetch_s,
         "handing over": max(0.0, busy_s - computed_s - fetch_s - init_s) + waiting_s,
+        "retries": retrying_s,
         "driver": outside_s,
     }
     _encoding(losses, run, lanes)
@@ -147,6 +150,8 @@ def explain(label: str, run: RunView, alone_ms: float | None, environment: Envir
     if largest == "handing over":
         calls = int(known.sum())
         handed = ("batch", "batches") if (columns["batch"] > 0).any() else ("task",)
+        if run.failed_attempts:
+            handed = ("attempt",)
         which = f"its {handed[0]}" if calls == 1 else f"each of {count_text(calls, *handed)}"
         aside = f"{ms_text(1000 * losses[largest] / calls)} for {which}"
     text = (
@@ -162,23 +167,23 @@ _NAMES: dict[str, str] = {
     "slower tasks": _LONGER,
     "memory bandwidth": _LONGER,
     "driver": "the driver",
+    "retries": "waiting before retries",
 }
 _DETAILS: dict[str, str] = {
     "cold starts": "new environments start before they compute",
     "fetch": "environments load their data",
-    "driver": "its own code between the stages, one step after the other",
+    "driver": "the job's own code outside its stages, one step after the other",
+    "retries": "a failed attempt is not repeated at once",
     "encoding": "arguments and results are encoded and decoded by the driver",
 }
 
 
 def _doing(run: RunView) -> str:
-    """What the tasks do with their time."""
+    """What the tasks do with their time, as far as it was measured."""
     usage = None if run.ended is None else run.ended.usage
-    return (
-        f"in tasks, which wait {percent_text(usage.wait)} of theirs"
-        if usage is not None and usage.wait
-        else "computing"
-    )
+    if usage is None:
+        return "in tasks"
+    return f"in tasks, which wait {percent_text(usage.wait)} of theirs" if usage.wait else "computing"
 
 
 def _lanes(run: RunView, lanes: int) -> str:
@@ -190,23 +195,43 @@ def _stages(run: RunView) -> list[tuple[float, float]]:
     return [(stage.started_s, stage.finished_s) for stage in run.stages if stage.finished_s is not None]
 
 
+def waits_before_retries(run: RunView) -> tuple[Floats, Floats]:
+    """From when failed attempts returned to when their tasks were queued again (s)."""
+    columns = run.columns
+    order = np.lexsort((columns["queued_s"], columns["task"], columns["stage"]))
+    same = (np.diff(columns["stage"][order]) == 0) & (np.diff(columns["task"][order]) == 0)
+    begin, end = columns["returned_s"][order][:-1][same], columns["queued_s"][order][1:][same]
+    later = end > begin  # a duplicate is queued before the first attempt has returned
+    return begin[later], end[later]
+
+
 def _idle(
-    queued: Floats, begin: Floats, end: Floats, lanes: int, stages: list[tuple[float, float]]
-) -> tuple[float, float]:
-    """Lane-seconds without a task inside the stages: while tasks waited, and while none did."""
+    queued: Floats,
+    begin: Floats,
+    end: Floats,
+    retrying: tuple[Floats, Floats],
+    lanes: int,
+    stages: list[tuple[float, float]],
+) -> tuple[float, float, float]:
+    """Lane-seconds without a task inside the stages: while tasks were not yet retried, while tasks waited, other."""
     edges = np.array([edge for stage in stages for edge in stage])
-    times = np.concatenate([queued, begin, end, edges])
-    ones = np.ones(len(queued))
-    zeros = np.zeros(len(edges))
+    parts = (queued, begin, end, *retrying, edges)
+    times = np.concatenate(parts)
     order = np.argsort(times, kind="stable")
-    waiting = np.cumsum(np.concatenate([ones, -ones, 0 * ones, zeros])[order])
-    working = np.cumsum(np.concatenate([0 * ones, ones, -ones, zeros])[order])
-    inside_marks = np.concatenate([0 * ones, 0 * ones, 0 * ones, np.tile([1.0, -1.0], len(stages))])
-    inside = np.cumsum(inside_marks[order]) > 0
-    idle = np.clip(lanes - working, 0, None)[:-1] * inside[:-1]
+
+    def count(*steps: float) -> Floats:
+        """How many there are of something, after each moment, by the steps that queued, begin, end ... make."""
+        marks = [np.full(len(part), step) for part, step in zip(parts, steps, strict=False)]
+        return np.cumsum(np.concatenate([*marks, np.zeros(len(times) - sum(map(len, marks)))])[order])[:-1]
+
+    stage_marks = np.concatenate([np.zeros(len(times) - len(edges)), np.tile([1.0, -1.0], len(stages))])
+    inside = np.cumsum(stage_marks[order])[:-1] > 0
+    idle = np.clip(lanes - count(0, 1, -1), 0, None) * inside
     lasted = np.diff(times[order])
-    held = np.minimum(idle, np.clip(waiting[:-1], 0, None))
-    return float((held * lasted).sum()), float(((idle - held) * lasted).sum())
+    retried = np.minimum(idle, count(0, 0, 0, 1, -1))
+    held = np.minimum(idle - retried, np.clip(count(1, -1), 0, None))
+    rest = idle - retried - held
+    return float((retried * lasted).sum()), float((held * lasted).sum()), float((rest * lasted).sum())
 
 
 def _encoding(losses: dict[Cause, float], run: RunView, lanes: int) -> None:
@@ -270,7 +295,7 @@ def _slowdown(run: RunView, alone_ms: float | None, lanes: int, environment: Env
     if lanes > 1 and run.planned.backend in ("processes", "threads"):
         load = None if environment is None else environment.load_1m
         if load is not None and cores is not None and load > MOST_LOAD_SHARE * cores:
-            return "slower tasks", f"{longer}; other processes were running, the load average was {load:g}"
+            return "slower tasks", f"{longer}; the load average was {load:g} before: perhaps for other processes"
         return (
             "memory bandwidth",
             f"{longer}, though each has a core: probably for the memory and caches that they share",

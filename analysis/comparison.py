@@ -43,6 +43,7 @@ __all__ = [
     "compare",
     "is_cold",
     "makespans",
+    "places_used",
     "price_basis",
     "runs_of_line",
     "summarise",
@@ -279,6 +280,14 @@ def _claim(speedup: Estimate | None, p: float) -> Claim | None:
     return "faster" if speedup.low > 1 else "slower"
 
 
+def places_used(run: RunView) -> int | None:
+    """Workers, or environments that its tasks can fill: Lambda starts one for a call, and none that has none."""
+    if run.started is None:
+        return None
+    capacity, widest = run.started.capacity, max((stage.tasks for stage in run.stages), default=0)
+    return min(capacity, widest) if run.started.pricing.rates is not None and widest else capacity
+
+
 def summarise(group: list[RunView], bill: Bill, *, durations: bool = True) -> Summary:
     """The summary of one backend's runs (at least one), without speedups; `durations`: as of `compare`."""
     planned = group[0].planned
@@ -296,7 +305,7 @@ def summarise(group: list[RunView], bill: Bill, *, durations: bool = True) -> Su
         label=planned.label,
         backend=planned.backend,
         origin=planned.origin,
-        capacity=started.capacity if started is not None else None,
+        capacity=max((count for run in group if (count := places_used(run)) is not None), default=None),
         oversubscribed=any(run.started is not None and run.started.oversubscribed for run in group),
         cpu_share_method=next((method for method in share if method is not None), None),
         lines=_lines(repeats, bills),

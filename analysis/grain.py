@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 import numpy as np
 
-from lbench.analysis.format import count_text, seconds_text, times_text
+from lbench.analysis.format import count_text, seconds_text
 
 __all__ = ["grain_notes", "grain_of", "may_be_small"]
 
@@ -44,7 +44,7 @@ class Grain(msgspec.Struct, frozen=True):
         """What to do, in words."""
         return (
             f"tasks take {_short(self.task_s)}, handing one over takes {_short(self.overhead_s)}: "
-            f"--batch {self.batch} would make it about {times_text(self.gain)} as fast"
+            f"--batch {self.batch} would make it about {self.gain:.2g}× as fast"
         )
 
 

@@ -107,7 +107,7 @@ class PredictedLine(msgspec.Struct, frozen=True, kw_only=True):
     def conditions(self) -> str:
         """What it is worked out from, in a line."""
         shared = (
-            f"; {self.at_once} of them ran at once here, which made each longer: -b sequential measures them alone"
+            f"; {self.at_once} of them ran at once here, which may have made each longer: -b sequential measures them alone"
             if self.at_once > 1 and not self._waits
             else ""
         )

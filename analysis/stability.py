@@ -6,9 +6,11 @@ from collections.abc import Callable, Collection, Iterator
 from itertools import chain
 from statistics import median
 
+import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
-from lbench.analysis.causes import MOST_LOAD_SHARE, held_runs
+from lbench.analysis.causes import MOST_LOAD_SHARE, held_runs, waits_before_retries
 from lbench.analysis.comparison import by_label, is_cold, makespans
 from lbench.analysis.format import cores_text, count_text, listed, percent_text
 from lbench.analysis.grain import grain_of
@@ -99,7 +101,7 @@ def machine_warnings(view: SessionView, without: Collection[str] = ()) -> Iterat
         for notice in machine_notices(view.header.environment):
             yield Warning_(notice.code, notice.text)
         if found := _load(view.header.environment, runs):
-            yield Warning_("load", f"{found}: another process was running; measure again when the machine is idle")
+            yield Warning_("load", f"{found}; measure again when the machine is idle")
     for notice in sample_notices(chain.from_iterable(run.samples for run in runs)):
         yield Warning_(notice.code, notice.text)
 
@@ -110,11 +112,14 @@ def _load(environment: Environment, runs: list[RunView]) -> str | None:
     if cores is None:
         return None
     if before is not None and before > MOST_LOAD_SHARE * cores:
-        return f"the load average was {before:g} on {cores_text(cores)} when the session started"
+        text = f"the load average was {before:g} on {cores_text(cores)} when the session started"
+        return f"{text}: other work ran in the minute before"
     own = max((run.started.capacity for run in runs if run.started is not None), default=0) + 1  # and the driver
     reached = max((sample.load for run in runs for sample in run.samples if sample.load is not None), default=0.0)
     if reached > max(own, cores) + 1:
-        return f"the load average reached {reached:g}, more than the measured work explains"
+        return (
+            f"the load average reached {reached:g}, more than the measured work explains: other processes were running"
+        )
     return None
 
 
@@ -182,10 +187,8 @@ def _first_repeat(group: _Group) -> str | None:
     share = first / median(others) - 1
     if share > 0:
         return f"the first repeat took {percent_text(share)} longer than the others; add a warm-up run (--warmup 1)"
-    return (
-        f"the first repeat took {percent_text(-share)} less than the others; "
-        "the machine became slower after it: measure again"
-    )
+    less = percent_text(-share)
+    return f"the first repeat took {less} less than the others: what slowed those is not known; measure again"
 
 
 def _step(times: list[float]) -> Change | None:
@@ -207,7 +210,7 @@ def _change_point(group: _Group) -> str | None:
     number = _repeats(group)[found.at].planned.repeat + 1
     return (
         f"repeats became {way} at once, by {percent_text(abs(found.change))} from repeat {number} on: "
-        "something changed on this machine; measure again"
+        "the cause is not known; measure again"
     )
 
 
@@ -215,13 +218,10 @@ def _drift(group: _Group) -> str | None:
     found = trend(_in_order(group))
     if found is None or found.p > DRIFT_P or abs(found.change) < DRIFT_SHARE or _step(_warm(group)) is not None:
         return None
-    way = "slower" if found.change > 0 else "faster"
+    way, remedy = ("slower", "measure again") if found.change > 0 else ("faster", "add a warm-up run (--warmup 1)")
     alternating = all(run.planned.schedule == "alternating" for run in group)
-    remedy = "" if alternating else " or use --schedule alternating"
-    return (
-        f"repeats became {way}, by {percent_text(abs(found.change))} from first to last; "
-        f"add a warm-up run (--warmup 1){remedy}"
-    )
+    order = "" if alternating else " or use --schedule alternating"
+    return f"repeats became {way}, by {percent_text(abs(found.change))} from first to last; {remedy}{order}"
 
 
 def _loop_lag(group: _Group) -> str | None:
@@ -263,8 +263,10 @@ def _idle_lanes(group: _Group) -> str | None:
         return None
     otherwise = "" if group[0].planned.origin == "simulated" else ", or measure on an idle machine"
     why = f"they were not handed over in time; use fewer or larger tasks{otherwise}"
-    if run.failed_attempts:
-        why = f"{count_text(run.failed_attempts, 'attempt')} failed, and each waits before it is tried again"
+    begin, end = waits_before_retries(run)
+    if run.started is not None and (end - begin).sum() >= worst / 2 * run.started.capacity * (run.makespan_s or 0.0):
+        waits = "waits" if run.failed_attempts == 1 else "each waits"
+        why = f"{count_text(run.failed_attempts, 'attempt')} failed, and {waits} before it is tried again"
     text = percent_text(worst)
     return f"workers or environments were idle for {text} of the makespan while tasks waited (worst run): {why}"
 
@@ -272,24 +274,40 @@ def _idle_lanes(group: _Group) -> str | None:
 def _small_tasks(group: _Group) -> str | None:
     """Tasks that take so little that their hand-over counts, and the batch that mends it."""
     computed, other, tasks, places = [], [], 0, 1
-    for run in group:
+    lanes_s = []  # a run's lane-seconds for each of its tasks
+    for run in [run for run in group if not is_cold(run)] or group:
         columns = run.columns
         if run.status != "ok" or run.started is None or not run.has_answer or (columns["batch"] > 0).any():
             continue
-        if not run.stages:  # a job that needs no task
+        if not run.stages or not run.makespan_s:  # a job that needs no task
             continue
         warm = (columns["status"] == _OK) & (columns["cold"] != 1) & ~np.isnan(columns["compute_ms"])
         seconds = columns["compute_ms"][warm] / 1000
         computed.append(seconds)
-        other.append((columns["returned_s"] - columns["dispatched_s"])[warm] - seconds)
+        other.append((columns["returned_s"] - _taken_up_s(run))[warm] - seconds)
         tasks, places = max(stage.tasks for stage in run.stages), run.started.capacity
+        lanes_s.append(places * run.makespan_s / max(1, len(seconds)))
     if not computed or len(np.concatenate(computed)) < LEAST_SMALL:
         return None
-    overhead_s = float(np.median(np.concatenate(other)))
+    overhead_s = float(np.concatenate(other).mean())
     if overhead_s <= 0:
         return None
     grain = grain_of(float(np.concatenate(computed).mean()), overhead_s, tasks, places)
+    saved = min(overhead_s / median(lanes_s), 1 - grain.efficiency) * (1 - 1 / grain.batch)  # of the makespan
+    grain = msgspec.structs.replace(grain, gain=1 / (1 - saved))
     return grain.sentence if grain.too_small else None
+
+
+def _taken_up_s(run: RunView) -> NDArray[np.float64]:
+    """When each call could begin in its environment: one that was handed over ahead waited for the one before it."""
+    columns = run.columns
+    order = np.lexsort((columns["returned_s"], columns["environment"]))
+    owner, returned = columns["environment"][order], columns["returned_s"][order]
+    before = np.where((owner[1:] == owner[:-1]) & (owner[1:] >= 0), returned[:-1], -np.inf)
+    begun = np.empty(len(order))
+    begun[order] = np.concatenate([[-np.inf], before]) if len(order) else begun
+    taken_up: NDArray[np.float64] = np.fmax(columns["dispatched_s"], begun)
+    return taken_up
 
 
 def idle_share(run: RunView) -> float | None:
@@ -384,5 +402,10 @@ def _disagreeing(groups: dict[str, _Group]) -> list[Warning_]:
                     labels.append(label)
     if len(digests) < 2:
         return []
+    named = [label for labels in digests.values() for label in labels]
+    if several := [label for label in groups if named.count(label) > 1]:
+        return [
+            Warning_("answers_differ", f"the answers are not bit-identical, nor are those of {listed(several)} alone")
+        ]
     groups_text = "; ".join(listed(labels) for labels in digests.values())
     return [Warning_("answers_differ", f"the answers are not bit-identical; identical among: {groups_text}")]

@@ -15,6 +15,7 @@ _LEAST_S = 0.2  # of tasks, below which the kernel's ticks of 10 ms are too coar
 _LEAST_WAIT = 0.1  # of their time; less is the machine's own disturbance
 _LEAST_THREADS = 1.2
 _OTHERS = 0.1  # of the tasks' time that other threads or programs compute
+_TICKS_S = 0.05  # of which the kernel's counts may be off
 
 
 class ProcessorTime(NamedTuple):
@@ -58,7 +59,8 @@ def total_time(pids: Iterable[int]) -> ProcessorTime | None:
 def usage(seconds: float, before: ProcessorTime | None, after: ProcessorTime | None) -> Usage | None:
     """What tasks of so many seconds together did between two counts; None: not known, or they are too short.
 
-    Where other threads or programs compute, their waiting for a core is not known, and counts as computing.
+    Where other threads or programs compute, their waiting for a core is not known, and counts as computing. Where they
+    compute little, but more than the first thread, nobody knows what that one waits for.
     """
     if before is None or after is None or seconds < _LEAST_S:
         return None
@@ -67,8 +69,10 @@ def usage(seconds: float, before: ProcessorTime | None, after: ProcessorTime | N
     cpu_s = min(main_s, seconds) + others_s  # beyond its tasks the first thread encodes arguments and results
     wait = 1 - (cpu_s + ready_s) / seconds
     alone = others_s < _OTHERS * seconds
+    if alone and others_s > main_s + _TICKS_S and wait >= _LEAST_WAIT:
+        return None
     return Usage(
         wait=min(wait, 1.0) if alone and wait >= _LEAST_WAIT else 0.0,
         threads=cpu_s / seconds if cpu_s >= _LEAST_THREADS * seconds else 1.0,
-        ready=min(ready_s / seconds, 1.0) if alone else 0.0,
+        ready=max(0.0, min(ready_s, seconds - cpu_s)) / seconds if alone else 0.0,  # the rest is outside its tasks
     )

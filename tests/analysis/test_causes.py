@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from lbench.analysis.causes import Explanation, explanations
-from lbench.analysis.comparison import by_label
+from lbench.analysis.comparison import by_label, places_used
+from lbench.config.prices import rates
 from lbench.engine.machine.fingerprint import Environment
 from lbench.engine.machine.processor_time import Usage
+from lbench.engine.model import Pricing
 from tests.analysis.runs import session_of
 
 FOUR = Environment(usable_cores=4.0, physical_cores=4)
@@ -37,7 +40,12 @@ FULL = [row(0.0, 1.0, 0), row(0.0, 1.0, 1), row(1.0, 2.0, 0), row(1.0, 2.0, 1)]
 @pytest.mark.parametrize(
     ("cause", "run", "text"),
     [
-        ("computing", {"rows": FULL, "lanes": 2, "makespan_s": 2.0}, "time computing; no other part takes 5 %"),
+        ("computing", {"rows": FULL, "lanes": 2, "makespan_s": 2.0}, "time in tasks; no other part takes 5 %"),
+        (
+            "computing",
+            {"rows": FULL, "lanes": 2, "makespan_s": 2.0, "usage": Usage(wait=0.0)},
+            "time computing; no other part takes 5 %",
+        ),
         (
             "computing",
             {"rows": FULL, "lanes": 2, "makespan_s": 2.0, "usage": Usage(wait=0.9)},
@@ -80,7 +88,7 @@ FULL = [row(0.0, 1.0, 0), row(0.0, 1.0, 1), row(1.0, 2.0, 0), row(1.0, 2.0, 1)]
                 "lanes": 2,
                 "makespan_s": 3.0,
             },
-            "spends 33 % of its 2 workers' time computing; the largest loss is cold starts (67 %",
+            "spends 33 % of its 2 workers' time in tasks; the largest loss is cold starts (67 %",
         ),
         (
             "fetch",
@@ -90,7 +98,7 @@ FULL = [row(0.0, 1.0, 0), row(0.0, 1.0, 1), row(1.0, 2.0, 0), row(1.0, 2.0, 1)]
         (
             "driver",
             {"rows": FULL, "lanes": 2, "makespan_s": 5.0, "stage_s": (0.0, 2.0)},
-            "the largest loss is the driver (",
+            "the largest loss is the driver (60 %: the job's own code outside its stages, one step after the other)",
         ),
         (
             "encoding",
@@ -114,7 +122,7 @@ def test_each_cause_alone_is_named(cause: str, run: dict[str, Any], text: str) -
             "slower tasks",
             {},
             Environment(usable_cores=4.0, load_1m=2.1),
-            "; other processes were running, the load average was 2.1)",
+            "; the load average was 2.1 before: perhaps for other processes)",
         ),
         ("BLAS threads", {"settings": {"blas_threads": 4}}, FOUR, "2 x 4 threads on 4 cores"),
         ("slower tasks", {}, Environment(usable_cores=1.0), "2 on 1 core;"),
@@ -156,6 +164,32 @@ def test_tasks_that_are_handed_over_together_are_counted_as_batches() -> None:
 def test_a_single_task_is_called_so() -> None:
     (found,) = explained({"rows": [row(0, 1, 0, 400.0)], "lanes": 1, "makespan_s": 1.0}).values()
     assert "(60 %: 600 ms for its task)" in found.text
+
+
+def test_a_lane_that_is_empty_before_a_retry_lacks_no_balance() -> None:
+    rows = [row(0, 1), row(0, 1, 1, status="throttled", task=1), row(1, 4), row(3, 4, 1, task=1, queued_s=3.0)]
+    (found,) = explained({"rows": rows, "lanes": 2, "makespan_s": 4.0}).values()
+    assert (found.cause, found.shares["retries"], found.shares["imbalance"]) == ("retries", 0.25, 0.0)
+    assert "is waiting before retries (25 %" in found.text
+
+
+def test_attempts_that_are_handed_over_are_not_called_tasks() -> None:
+    rows = [row(0, 1, 0, 400.0), row(1, 2, 0, 400.0, status="error", task=1), row(2, 3, 0, 400.0, task=1, queued_s=2.0)]
+    (found,) = explained({"rows": rows, "lanes": 1, "makespan_s": 3.0}).values()
+    assert "600 ms for each of 3 attempts" in found.text
+
+
+@pytest.mark.parametrize(("backend", "lanes"), [("emulated", 2), ("processes", 1000)])
+def test_environments_that_no_call_started_have_no_time_to_lose(backend: str, lanes: int) -> None:
+    view = session_of([{"rows": [row(0, 1, 0), row(0, 1, 1)], "lanes": 1000, "makespan_s": 1.0, "backend": backend}])
+    for run in view.runs.values():
+        assert run.started is not None
+        if backend == "emulated":
+            pricing = Pricing(rates=rates("us-east-1", "x86_64"), memory_mb=1769)
+            run.started = msgspec.structs.replace(run.started, pricing=pricing)
+        assert places_used(run) == lanes
+    (found,) = explanations(by_label(view.runs.values()), FOUR)
+    assert (found.cause == "computing") is (backend == "emulated")
 
 
 def test_without_a_run_that_ended_well_there_is_no_reason() -> None:

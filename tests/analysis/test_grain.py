@@ -16,7 +16,7 @@ def test_the_batch_reaches_95_percent_and_the_gain_follows_from_it() -> None:
     assert grain.gain == pytest.approx(1.0 / (0.4 + 0.6 / 29))
     assert (
         grain.sentence
-        == "tasks take 0.40 ms, handing one over takes 0.60 ms: --batch 29 would make it about 2.38× as fast"
+        == "tasks take 0.40 ms, handing one over takes 0.60 ms: --batch 29 would make it about 2.4× as fast"
     )
 
 
@@ -39,7 +39,7 @@ def test_large_tasks_need_no_advice() -> None:
 def test_each_backend_has_the_batch_for_its_own_hand_over() -> None:
     notes = grain_notes([0.02] * 100, {"processes": 1e-4, "emulated": 5e-3}, 100, 2)
     assert notes == [
-        "emulated: tasks take 20.0 ms, handing one over takes 5.00 ms: --batch 5 would make it about 1.19× as fast"
+        "emulated: tasks take 20.0 ms, handing one over takes 5.00 ms: --batch 5 would make it about 1.2× as fast"
     ]
     small = grain_notes([1e-4] * 100, {"processes": 1e-4, "emulated": 5e-3}, 100, 2)
     assert [note.split(":")[0] for note in small] == ["processes", "emulated"]

@@ -37,6 +37,17 @@ def test_what_tasks_of_ten_seconds_did(after: ProcessorTime, wait: float, thread
     assert found.ready == pytest.approx((after.ready_s - START.ready_s) / 10)
 
 
+@pytest.mark.parametrize(("main_s", "known"), [(0.1, False), (0.37, False), (0.38, True), (0.8, True)])
+def test_a_thread_that_waits_for_others_need_not_wait_for_a_network(main_s: float, known: bool) -> None:
+    """Eight threads on two busy cores: each computes little, and their first thread waits for them."""
+    assert (usage(10.0, START, later(0.8, main_s=main_s)) is not None) is known
+
+
+def test_a_worker_that_waits_for_a_core_between_its_tasks_computed_in_them_nevertheless() -> None:
+    found = usage(10.0, START, later(3.0, ready_s=25.0))
+    assert found is not None and (found.wait, found.ready) == (0.0, 0.7)
+
+
 def test_short_tasks_and_unknown_processes_tell_nothing() -> None:
     assert usage(0.1, START, later(0.0)) is usage(10.0, None, None) is processor_time(2**30) is None
 
