@@ -7,12 +7,22 @@ import msgspec
 import pytest
 
 from lbench.analysis import stability
-from lbench.analysis.stability import idle_share, stability_warnings
+from lbench.analysis.stability import idle_share, machine_warnings, stability_warnings
 from lbench.analysis.statistics import Change, Trend
 from lbench.config.prices import rates
-from lbench.engine.journal.events import Answered, Dispatched, Returned, RunEnded, RunPlanned, Warned
+from lbench.engine.journal.events import (
+    Answered,
+    Dispatched,
+    Returned,
+    RunEnded,
+    RunPlanned,
+    RunStarted,
+    Sampled,
+    StageStarted,
+    Warned,
+)
 from lbench.engine.machine.fingerprint import Environment, MachineSample
-from lbench.engine.model import Driver, Pricing
+from lbench.engine.model import Driver, Interaction, Pricing, Sweep
 from lbench.engine.session.view import SessionView, fold
 
 Make = Callable[..., SessionView]
@@ -71,6 +81,51 @@ def test_repeats_that_were_paused_are_no_reason_to_ask_for_six(make_events: Any)
     for count, text in ((1, "1 other was paused: measure again"), (2, "2 others were paused: measure again")):
         view.apply(Warned("paused", "stopped", f"r{count}"))
         assert warned(view)["few_repeats"].endswith(f"; {text}")
+
+
+@pytest.mark.parametrize("what", ["failed", "paused", "cold"])
+def test_what_happened_to_a_warm_up_run_is_no_reason_to_ask_for_other_repeats(make_events: Any, what: str) -> None:
+    events = make_events({"emulated": [4.0] * 4}, warmup=1)
+    for at, event in enumerate(events):
+        if what == "failed" and isinstance(event, RunEnded) and event.run == "r1":
+            events[at] = msgspec.structs.replace(event, status="failed", makespan_s=None)
+        if what == "cold" and isinstance(event, Returned):
+            events[at] = msgspec.structs.replace(event, cold=event.run == "r1", environment="a")
+    view = fold(events)
+    if what == "paused":
+        view.apply(Warned("paused", "stopped", "r1"))
+    assert warned(view)["few_repeats"].endswith("; use --repeats 6 or more")
+
+
+def test_a_run_that_is_paused_and_under_way_is_not_lost_yet(make_events: Any) -> None:
+    events = make_events({"sequential": [4.0] * 3})
+    at = max(at for at, event in enumerate(events) if isinstance(event, RunEnded))
+    view = fold(events[:at])
+    view.apply(Warned("paused", "stopped", "r3"))
+    assert warned(view)["few_repeats"].endswith("; use --repeats 6 or more")
+
+
+def test_a_run_under_way_can_be_warned_about(make_events: Any) -> None:
+    events = make_events({"emulated": STEADY[:1]}, started={"oversubscribed": True})
+    assert set(warned(fold(events[:4]))) == {"oversubscribed"}
+
+
+def test_runs_of_exploring_are_no_repeats(make_events: Any) -> None:
+    view = fold(make_events({"sequential": [4.0, 8.0]}))
+    for run in view.runs.values():
+        run.planned = msgspec.structs.replace(run.planned, interaction=Interaction(1))
+    assert warned(view) == {}
+
+
+@pytest.mark.parametrize(
+    ("points", "where"),
+    [(1, " at n_trees=1"), (2, " at n_trees=1 (and 1 other point)"), (3, " at n_trees=1 (and 2 other points)")],
+)
+def test_a_warning_of_several_points_of_a_sweep_is_told_once(make_events: Any, points: int, where: str) -> None:
+    view = fold(make_events({"sequential": [4.0] * 3}))
+    for number, run in enumerate(view.runs.values()):
+        run.planned = msgspec.structs.replace(run.planned, sweep=Sweep("s", {"n_trees": 1 + number % points}))
+    assert warned(view)["few_repeats"].startswith(f"sequential{where}: ")
 
 
 def test_a_driver_that_stood_still_was_not_late(make_events: Any) -> None:
@@ -182,6 +237,10 @@ def test_what_a_model_draws_has_no_order_and_no_machine(make_events: Callable[..
     assert not {"first_repeat", "drift", "change_point"} & warned(view).keys()
 
 
+def test_the_margin_of_a_first_repeat_is_a_tenth_of_the_others_median(of_times: Of) -> None:
+    assert "first_repeat" in of_times([4.82, 4.0, 4.0, 4.0, 4.0, 4.4])
+
+
 @pytest.mark.parametrize("first", [3.6, 4.4])
 def test_a_tenth_itself_is_no_reason_to_warn(of_times: Of, first: float) -> None:
     assert "first_repeat" not in of_times([first, 4.0, 4.0, 4.0, 4.0, 4.0])
@@ -226,6 +285,33 @@ def test_a_sudden_change_of_level_is_named_with_its_place(of_times: Of, level: f
     remedy = ": the cause is not known; measure again"
     assert found.get("change_point") == (None if text is None else f"sequential: repeats became {text}{remedy}")
     assert ("drift" in found) is (text is None)
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        [4.01, 4.08, 4.08, 4.0, 4.24, 4.37, 4.41, 4.63, 4.51, 4.47, 4.3, 4.47],  # uneven on both sides of the step
+        [4.04, 4.0, 4.11, 4.02, 4.3, 4.4, 4.44, 4.4, 4.31, 4.34, 4.33, 4.3],  # a bend would be nearer still
+    ],
+)
+def test_a_step_is_compared_with_a_straight_line_by_the_means_of_its_sides(of_times: Of, times: list[float]) -> None:
+    assert "from repeat 6 on" in of_times(times)["change_point"]
+
+
+@pytest.mark.parametrize(("change", "named"), [(0.05, True), (0.0499, False)])
+def test_a_step_of_5_percent_is_large_enough(
+    of_times: Of, monkeypatch: pytest.MonkeyPatch, change: float, named: bool
+) -> None:
+    monkeypatch.setattr(stability, "change_point", lambda values: Change(6, change, 0.001))
+    assert ("change_point" in of_times([*STEADY, *(time + 0.4 for time in STEADY)])) is named
+
+
+@pytest.mark.parametrize(("change", "named"), [(0.03, True), (0.0299, False)])
+def test_a_drift_of_3_percent_is_large_enough(
+    of_times: Of, monkeypatch: pytest.MonkeyPatch, change: float, named: bool
+) -> None:
+    monkeypatch.setattr(stability, "trend", lambda values: Trend(change, 0.001))
+    assert ("drift" in of_times([4.0, 4.1, 4.2, 4.3, 4.4])) is named
 
 
 @pytest.mark.parametrize(("p", "named"), [(0.01, True), (0.0101, False)])
@@ -284,6 +370,10 @@ def test_a_late_driver_is_warned_about(of_times: Of, lag_ms: float, text: str | 
     assert of_times(STEADY, ended={"driver": Driver(0.1, 0, 0, 0, lag_ms, 90.0)}).get("loop_lag") == text
 
 
+def test_a_driver_that_was_not_measured_is_not_warned_about(of_times: Of) -> None:
+    assert of_times(STEADY, ended={"driver": None}) == {}
+
+
 def test_the_worst_run_decides_about_the_driver(make_events: Callable[..., Any]) -> None:
     events = make_events({"sequential": STEADY})
     ends = [at for at, event in enumerate(events) if isinstance(event, RunEnded)]
@@ -327,6 +417,9 @@ def row(queued_s: float, begin_s: float, end_s: float) -> dict[str, Any]:
         ([row(0, 0, 2), row(3, 3, 4)], 1, 0.0),  # nothing waited
         ([row(0, 0, 2), row(0, 2, 4)], 2, 0.25),  # one of two lanes idle for two of four seconds
         ([row(0, 0, 2), row(0, 2, 4)], 4, 0.125),  # one task waits: one lane too many is idle, not three
+        ([row(0, 0, 2), row(0, 0, 2), row(0, 3, 4)], 1, 0.25),  # two at once on one lane make up for no idle one
+        ([row(0, 0, 2), {**row(0, 3, 4), "started_s": None, "finished_s": None}], 1, 0.25),  # from dispatch to answer
+        ([row(0, 0, 2), row(0, 3, 4), {**row(0, 0, 9), "finished_s": None, "returned_s": None}], 1, 0.25),  # no end
     ],
 )
 def test_a_lane_is_idle_while_a_task_waits(make_events: Any, rows: Any, lanes: int, share: float) -> None:
@@ -359,6 +452,11 @@ def test_idle_lanes_are_warned_about_above_a_quarter(make_events: Any, gap_s: fl
         "(worst run): they were not handed over in time; use fewer or larger tasks, or measure on an idle machine"
     )
     assert found == ({"idle_lanes": text} if warns else {})
+
+
+def test_the_worst_run_decides_about_idle_lanes(make_events: Any) -> None:
+    events = make_events({"processes": [4.0, 40.0]}, invocations=[{"started_s": 2.0}], started={"capacity": 1})
+    assert "idle for 50 % of the makespan" in warned(fold(events))["idle_lanes"]
 
 
 def test_lanes_that_are_idle_before_another_attempt_are_no_fault_of_the_tasks_size(make_events: Any) -> None:
@@ -411,6 +509,22 @@ def test_environments_that_start_are_no_idle_lanes(make_events: Any) -> None:
     rows = [{**row(0, 3, 4), "cold": True, "environment": "a"}]
     assert "idle_lanes" not in warned(session_of(make_events, rows, 1))
     assert "idle_lanes" in warned(session_of(make_events, [{**rows[0], "cold": False}], 1))
+
+
+def test_cold_repeats_had_cold_starts_as_they_should(make_session: Make) -> None:
+    rows = [{"cold": True, "environment": "a"}]
+    assert set(warned(make_session({"emulated": [4.0]}, invocations=rows, cold={"emulated": [True]}))) == {
+        "few_repeats"
+    }
+
+
+def test_a_function_that_is_only_called_has_neither_warm_repeats_nor_retries_nor_small_tasks(make_events: Any) -> None:
+    rows = [{"cold": True, "environment": "a"}, *_tasks(0.4, 0.0006)]
+    view = fold(make_events({"emulated": [0.2] * 6}, invocations=rows, cold={"emulated": [False] * 6}))
+    assert set(warned(view)) == {"some_cold", "small_tasks"}
+    for run in view.runs.values():
+        run.has_answer, run.failed_attempts = False, 3
+    assert warned(view) == {}
 
 
 def test_overlapping_runs_are_warned_about(of_times: Of) -> None:
@@ -481,6 +595,10 @@ def test_right_answers_that_differ_are_warned_about(make_session: Make) -> None:
     assert "answers_differ" not in warned(make_session(times, digests={"processes": "other"}, ok=False))
 
 
+def test_an_answer_that_was_not_computed_differs_from_none(make_session: Make) -> None:
+    assert warned(make_session({"sequential": STEADY, "processes": STEADY}, digests={"processes": ""})) == {}
+
+
 def test_a_backend_whose_own_answers_differ_is_in_no_group(make_events: Callable[..., Any]) -> None:
     events = make_events({"sequential": STEADY, "processes": STEADY, "threads": STEADY})
     for at, event in enumerate(events):
@@ -533,6 +651,46 @@ def test_a_load_that_the_work_does_not_explain_is_named(of_times: Of) -> None:
     assert found["load"].startswith("the load average reached 9, more than the measured work explains: other processes")
 
 
+@pytest.mark.parametrize(("load", "warns"), [(7.0, False), (7.1, True)])
+def test_a_load_of_one_more_than_the_most_workers_and_the_driver_is_explained(
+    make_events: Any, load: float, warns: bool
+) -> None:
+    events = make_events({"sequential": STEADY, "processes": STEADY})
+    for at, event in enumerate(events):
+        if isinstance(event, RunStarted):
+            events[at] = msgspec.structs.replace(event, capacity=1 if int(event.run[1:]) <= 6 else 5)
+    samples = [Sampled("r1", MachineSample(1.0, load=1.0)), Sampled("r1", MachineSample(2.0, load=load))]
+    events[-1:-1] = samples
+    assert ("load" in warned(fold(events))) is warns
+
+
+@pytest.mark.parametrize(
+    "environment", [Environment(usable_cores=None, load_1m=9.0), Environment(usable_cores=2.0, load_1m=None)]
+)
+def test_a_machine_that_tells_neither_cores_nor_load_is_not_called_loaded(
+    of_times: Of, environment: Environment
+) -> None:
+    assert of_times(STEADY, environment=environment) == {}
+
+
+def test_the_machine_of_runs_that_do_not_count_and_of_simulated_ones_is_left_alone(make_events: Any) -> None:
+    loaded = Environment(usable_cores=2.0, load_1m=9.0)
+    events = make_events({"sequential": [4.0] * 2}, environment=loaded)
+    events[-1:-1] = [Sampled("r1", MachineSample(1.0, temperature_c=95.0))]
+
+    def codes(view: SessionView, without: tuple[str, ...] = ()) -> list[str]:
+        return [one.code for one in machine_warnings(view, without)]
+
+    view = fold(events)
+    assert codes(view) == ["load", "temperature"]
+    assert codes(view, ("r1",)) == ["load"] and codes(view, ("r1", "r2")) == []
+    assert codes(fold(events[:1])) == ["load"] and codes(fold(events[:1]), ("r1",)) == []  # nothing has begun
+    view.runs["r1"].planned = msgspec.structs.replace(view.runs["r1"].planned, origin="simulated")
+    assert codes(view) == ["load"]
+    view.runs["r2"].planned = msgspec.structs.replace(view.runs["r2"].planned, origin="simulated")
+    assert codes(view) == []
+
+
 def test_a_governor_that_changes_the_clock_is_named(of_times: Of) -> None:
     found = of_times(STEADY, environment=Environment(usable_cores=2.0, load_1m=0.0, cpu_governor="powersave"))
     assert list(found) == ["cpu_governor"] and "'powersave'" in found["cpu_governor"]
@@ -582,6 +740,31 @@ def test_eight_measured_tasks_can_be_called_too_small(of_times: Of, measured: in
     assert ("small_tasks" in of_times([0.004], invocations=rows, started={"capacity": 1})) is named
 
 
-def test_batches_are_not_called_too_small(of_times: Of) -> None:
-    batches = [one | {"batch": 10} for one in _tasks(0.4, 0.0006)]
+@pytest.mark.parametrize(("batch", "every"), [(10, 1), (1, 1), (10, 2)])
+def test_batches_are_not_called_too_small(of_times: Of, batch: int, every: int) -> None:
+    batches = [one | {"batch": batch} if n % every == 0 else one for n, one in enumerate(_tasks(0.4, 0.0006))]
     assert "small_tasks" not in of_times([0.2] * 6, invocations=batches)
+
+
+def test_only_tasks_of_runs_that_ended_well_can_be_too_small(of_times: Of) -> None:
+    assert "small_tasks" not in of_times([0.2] * 6, invocations=_tasks(0.4, 0.0006), ended={"status": "failed"})
+
+
+def test_a_job_without_tasks_has_none_that_are_too_small(make_events: Any) -> None:
+    events = [
+        event for event in make_events({"sequential": STEADY}, invocations=[]) if not isinstance(event, StageStarted)
+    ]
+    assert warned(fold(events)) == {}
+
+
+def test_the_mean_of_warm_tasks_and_the_widest_stage_decide_about_a_batch(make_events: Any) -> None:
+    rows = _tasks(0.4, 0.0006)
+    for n in range(0, 400, 4):
+        rows[n] |= {"compute_ms": 0.8}  # beside 0.4 in the other three of four: 0.5 on average
+    rows[1] |= {"cold": True, "compute_ms": 900.0}
+    events = make_events({"sequential": [0.2] * 6}, invocations=rows)
+    at = next(at for at, event in enumerate(events) if isinstance(event, StageStarted))
+    events[at + 1 : at + 1] = [StageStarted("r1", 1, 3, 0.1)]
+    assert warned(fold(events))["small_tasks"].startswith(
+        "sequential: tasks take 0.50 ms, handing one over takes 0.50 ms: --batch 19 would"
+    )
