@@ -12,10 +12,10 @@ from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
 from lbench.engine.plan.plan import Plan
-from lbench.tui.current_size import CurrentSize
 from lbench.tui.draw.marker import Marker
 from lbench.tui.faults import FaultsEnd
 from lbench.tui.feeds.feed import EngineControls, Feed, Frame
+from lbench.tui.steady import Steady
 from lbench.tui.theme import DARK, Palette
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ def palette_for(node: DOMNode) -> Palette:
     return host_of(node.app).palette if node.is_attached else DARK
 
 
-class LbenchScreen(FaultsEnd, CurrentSize, Screen[Result], Generic[Result]):
+class LbenchScreen(FaultsEnd, Steady, Screen[Result], Generic[Result]):
     """A screen that the app draws a frame on, several times a second."""
 
     @property

@@ -376,6 +376,45 @@ def test_the_palette_is_asked_for_again_while_another_screen_covers_it(shelf: Sh
     asyncio.run(one_run(shelf, "record", [*steps, ("keys", ["escape", "ctrl+p", "escape"])]))
 
 
+def test_a_screen_that_is_dismissed_twice_takes_no_other_with_it(shelf: Shelf) -> None:
+    async def check() -> None:
+        app = shelf.app("record")
+        async with app.run_test(size=(120, 40)) as pilot:
+            await app.action_go("sessions")
+            below = app.screen
+            send(app, ["?"])
+            await settled(app)
+            helping = app.screen
+            assert helping is not below
+            helping.dismiss()
+            helping.dismiss()
+            await pilot.pause()
+            assert app.screen is below
+
+    asyncio.run(check())
+
+
+def test_clicks_beside_a_palette_that_another_screen_has_covered_do_nothing(shelf: Shelf) -> None:
+    async def check() -> None:
+        app = shelf.app("record")
+        async with app.run_test(size=(120, 40)) as pilot:
+            send(app, ["ctrl+p"])
+            await settled(app)
+            palette = app.screen
+            resize(app, 20, 5)
+            await pilot.pause()
+            app.tick()
+            await pilot.pause()
+            cover = app.screen
+            assert cover is not palette
+            palette.dismiss()
+            palette.dismiss()
+            await pilot.pause()
+            assert app.screen_stack[-2:] == [palette, cover]
+
+    asyncio.run(check())
+
+
 def test_a_switch_of_screens_that_waits_while_the_app_is_left_does_nothing(shelf: Shelf) -> None:
     async def check() -> None:
         app = shelf.app("record")

@@ -11,8 +11,8 @@ from textual.screen import ModalScreen
 from textual.widgets import Input
 
 from lbench.errors import LbenchError
-from lbench.tui.current_size import CurrentSize
 from lbench.tui.host import host_of
+from lbench.tui.steady import Steady
 from lbench.tui.widgets.fields import Heading
 from lbench.tui.widgets.path_input import PathInput
 from lbench.tui.widgets.prose import Prose
@@ -21,7 +21,7 @@ from lbench.tui.widgets.title import Keys
 __all__ = ["AskCopy", "AskText", "AskYes"]
 
 
-class AskText(CurrentSize, ModalScreen[str | None]):
+class AskText(Steady, ModalScreen[str | None]):
     """Asks for a text. Dismissed with it, or with None. `check` refuses a text by raising LbenchError."""
 
     BINDINGS = [
@@ -69,7 +69,7 @@ class AskText(CurrentSize, ModalScreen[str | None]):
         self.dismiss(None)
 
 
-class AskYes(CurrentSize, ModalScreen[bool]):
+class AskYes(Steady, ModalScreen[bool]):
     """Asks yes or no. Enter is not an answer."""
 
     BINDINGS = [
@@ -95,7 +95,7 @@ class AskYes(CurrentSize, ModalScreen[bool]):
         self.dismiss(yes)
 
 
-class AskCopy(CurrentSize, ModalScreen[str | None]):
+class AskCopy(Steady, ModalScreen[str | None]):
     """Asks what to copy. Dismissed with "sentence", "table" or "command", or with None."""
 
     BINDINGS = [

@@ -13,8 +13,8 @@ from textual.dom import DOMNode
 from textual.screen import Screen
 from textual.strip import Strip
 
-from lbench.tui.current_size import CurrentSize
 from lbench.tui.draw.ink import Piece, clipped, heading, line, put, sentence_lines, width_of
+from lbench.tui.steady import Steady
 from lbench.tui.widgets.lines import Lines
 from lbench.tui.widgets.replay import REPLAY_BINDINGS
 from lbench.tui.widgets.title import Answer, Keys, Title
@@ -164,11 +164,11 @@ def _column(parts: list[tuple[str, list[tuple[str, str]]]], width: int) -> list[
     return rows
 
 
-class HelpScreen(CurrentSize, Screen[None]):
+class HelpScreen(Steady, Screen[None]):
     """Every key, those of the screen below first."""
 
     BINDINGS = [
-        Binding("escape,enter", "app.pop_screen", "back", key_display="esc"),
+        Binding("escape,enter", "dismiss", "back", key_display="esc"),
         Binding("up", "scroll(-1)", "scroll", key_display="↑↓"),
         Binding("down", "scroll(1)", "scroll", key_display="↑↓"),
         Binding("pageup", "scroll(-20)", "a page up", show=False),

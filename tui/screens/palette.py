@@ -7,13 +7,13 @@ import contextlib
 from textual.command import CommandList, CommandPalette
 from textual.worker import WorkerError
 
-from lbench.tui.current_size import CurrentSize
 from lbench.tui.input_queue import AnswersInputs
+from lbench.tui.steady import Steady
 
 __all__ = ["Palette"]
 
 
-class Palette(AnswersInputs, CurrentSize, CommandPalette):
+class Palette(AnswersInputs, Steady, CommandPalette):
     """Enter waits for the commands that fit what was typed; a list without lines has no pages."""
 
     async def answered(self) -> None:

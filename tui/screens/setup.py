@@ -17,7 +17,6 @@ from lbench.engine.backends import catalog
 from lbench.engine.plan.plan import Plan
 from lbench.errors import LbenchError
 from lbench.tui.bench.forecast import Forecast, money_question
-from lbench.tui.current_size import CurrentSize
 from lbench.tui.draw.ink import Piece
 from lbench.tui.faults import FaultsEnd
 from lbench.tui.host import host_of
@@ -25,6 +24,7 @@ from lbench.tui.input_queue import AnswersInputs
 from lbench.tui.run_form import OWN_FIELD, OWN_FILE, Draft
 from lbench.tui.screens.ask import AskYes
 from lbench.tui.screens.options import OptionsScreen
+from lbench.tui.steady import Steady
 from lbench.tui.widgets.fields import FieldRow, Ticks, id_at
 from lbench.tui.widgets.plan_forecast import PlanForecast
 from lbench.tui.widgets.setup_form import SetupForm
@@ -37,7 +37,7 @@ _FIELD = "the next or last field"
 _WIDE = 150  # columns from which the form has two columns
 
 
-class SetupScreen(FaultsEnd, AnswersInputs, CurrentSize, Screen[Plan | None]):
+class SetupScreen(FaultsEnd, AnswersInputs, Steady, Screen[Plan | None]):
     """Dismissed with the plan to start, or None.
 
     Enter submits the plan as the form has it then. What is typed until its figures are there waits for the next screen.

@@ -5,13 +5,13 @@ from __future__ import annotations
 from textual.app import ComposeResult
 from textual.screen import Screen
 
-from lbench.tui.current_size import CurrentSize
+from lbench.tui.steady import Steady
 from lbench.tui.widgets.title import TooSmall
 
 __all__ = ["SmallScreen"]
 
 
-class SmallScreen(CurrentSize, Screen[None]):
+class SmallScreen(Steady, Screen[None]):
     """A message. The screen beneath comes back when there is room."""
 
     def __init__(self) -> None:
