@@ -91,10 +91,10 @@ def stack_name(base: str, arch: Architecture) -> str:
     """
     if not _STACK.match(base):
         raise InputError(
-            f"a stack name must have 1 to 36 letters, digits and single hyphens, a letter first, got {base!r}"
+            f"stack name must have 1 to 36 letters, digits and single hyphens, a letter first, got {base!r}"
         )
     if base.endswith(_ARM):
-        raise InputError(f"a stack name must not end in {_ARM}, got {base!r}: choose the processor with --arch arm64")
+        raise InputError(f"stack name must not end in {_ARM}, got {base!r}: choose the processor with --arch arm64")
     return base if arch == "x86_64" else f"{base}{_ARM}"
 
 

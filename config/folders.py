@@ -15,6 +15,9 @@ __all__ = [
     "cache_folder",
     "config_file",
     "data_folder",
+    "is_file",
+    "is_folder",
+    "is_there",
     "runtime_folder",
     "sessions_folder",
     "sessions_place",
@@ -52,6 +55,21 @@ def typed_path(text: str) -> Path:
         return Path(text).expanduser()
     except RuntimeError:
         return Path(text)
+
+
+def is_file(path: str | Path) -> bool:
+    """Whether a typed path is a file. Never raises, as `Path.is_file` does for a name that no file can have."""
+    return os.path.isfile(path)  # noqa: PTH113
+
+
+def is_folder(path: str | Path) -> bool:
+    """Whether a typed path is a folder, likewise."""
+    return os.path.isdir(path)  # noqa: PTH112
+
+
+def is_there(path: str | Path) -> bool:
+    """Whether there is anything at a typed path, likewise."""
+    return os.path.exists(path)  # noqa: PTH110
 
 
 def write_whole(path: Path, content: bytes, *, mode: int = 0o600) -> None:

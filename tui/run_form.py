@@ -18,7 +18,8 @@ from msgspec import Meta
 from lbench.config.folders import typed_path
 from lbench.config.settings import ForSeconds, Repeats, Retries, ScheduleChoice, Seed, TaskTimeout, Warmup
 from lbench.engine.backends import catalog
-from lbench.engine.plan.parse import with_each
+from lbench.engine.plan.function import with_payload
+from lbench.engine.plan.parse import backend_choice, with_each
 from lbench.engine.plan.plan import BackendChoice, Plan
 from lbench.engine.plan.validate import validate, validate_backend, validate_job
 from lbench.errors import InputError, LbenchError
@@ -465,11 +466,10 @@ class Draft:
             encoding=run.encoding,
         )
         if self.workload == FUNCTION:  # options that the form does not show, of the comparison that it began with
-            plan = msgspec.structs.replace(plan, batch=None, cold_repeats=0, audit=False)
+            plan = with_payload(msgspec.structs.replace(plan, batch=None, cold_repeats=0, audit=False), None)
         return with_each(plan, ())
 
     def _choice(self, form: BackendForm) -> BackendChoice:
         kind = catalog.settings_type(form.name)
         texts = {name: self._typed(kind, name, text) for name, text in form.settings.items() if name != "label"}
-        checked = parameters.parse(kind, texts, what=f"{form.name} setting")
-        return BackendChoice(name=form.name, label=form.label, settings=msgspec.to_builtins(checked))
+        return backend_choice(form.name, form.label, texts)

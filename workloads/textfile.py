@@ -87,9 +87,9 @@ def text_lines(text: str, *, final: bool = False) -> tuple[list[str], str]:
 
 def why_no_file(path: Path) -> str:
     """What a path that is no regular file is: a pipe would be read up by whoever looks first."""
-    if path.is_dir():
+    if os.path.isdir(path):  # noqa: PTH112 - `Path.is_dir` raises for a name that no file can have
         return "that is a folder: name a file in it"
-    return "it is not a regular file: save it as one" if path.exists() else "there is no such file"
+    return "it is not a regular file: save it as one" if os.path.exists(path) else "there is no such file"  # noqa: PTH110
 
 
 class TextFile:

@@ -18,6 +18,7 @@ def command(path: Path | None, encoding: str | None) -> None:
     """Explain how to get the Lending Club loans; with PATH, show what `lbench run --data PATH` uses of it."""
     from lbench.analysis.format import count_text
     from lbench.cli.reading import ReadingProgress
+    from lbench.config.folders import is_file
     from lbench.errors import InputError, visible
     from lbench.workloads.data_file import describe_file
     from lbench.workloads.textfile import why_no_file
@@ -27,7 +28,7 @@ def command(path: Path | None, encoding: str | None) -> None:
 
         click.echo(loans.explain().rstrip())
         return
-    if not path.is_file():
+    if not is_file(path):
         raise InputError(f"{path}: {why_no_file(path)}")
     with ReadingProgress(path.name, path.stat().st_size) as progress:
         found = describe_file(path, encoding, progress)

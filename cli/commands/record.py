@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import sys
 from functools import partial
-from pathlib import Path
 
 import click
 
@@ -29,13 +28,14 @@ def command(name: str | None, module: bool, quiet: bool, script: str, arguments:
       lbench record train.py --epochs 3
       lbench run recorded:train -b processes -b emulated
     """
+    from lbench.config.folders import is_file, is_folder
     from lbench.engine.processes.lifeline import die_with_parent
     from lbench.errors import InputError
     from lbench.workloads.recorded.launch import die_as, run_script
     from lbench.workloads.recorded.places import check_name, discard, making_folder, module_name
 
-    if not module and not Path(script).is_file():
-        what = "that is a folder" if Path(script).is_dir() else "there is no such file"
+    if not module and not is_file(script):
+        what = "that is a folder" if is_folder(script) else "there is no such file"
         raise InputError(f"{script}: {what}: name a Python script")
     name = check_name(name or (script.rpartition(".")[2] if module else module_name(script)) or "script")
     making = making_folder()

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from lbench.config.folders import write_whole
+from lbench.config.folders import is_folder, write_whole
 from lbench.engine.export.document import encode_document
 from lbench.engine.model import Document, Invocation, Run
 from lbench.errors import InputError, LbenchError
@@ -41,16 +41,16 @@ def check_writable(path: Path, option: str) -> None:
     Raises:
         InputError: the file cannot be written; the message says why.
     """
-    if path.is_dir():
-        raise InputError(f"{option} {path} is a folder: name a file in it")
     folder = path.absolute().parent
-    if not folder.is_dir():
+    if not is_folder(folder):
         raise InputError(f"{option} {path}: the folder {folder} does not exist")
-    if path.exists() and not os.access(path, os.W_OK):
-        raise InputError(f"{option} {path} cannot be written: Permission denied")
-    if path.exists() and not path.is_file():
-        return  # a device or a pipe: only writing will tell
     try:
+        if path.is_dir():
+            raise InputError(f"{option} {path} is a folder: name a file in it")
+        if path.exists() and not os.access(path, os.W_OK):
+            raise InputError(f"{option} {path} cannot be written: Permission denied")
+        if path.exists() and not path.is_file():
+            return  # a device or a pipe: only writing will tell
         with tempfile.NamedTemporaryFile(dir=folder) as file:
             file.write(b"\0" * 4096)
             file.flush()

@@ -24,7 +24,7 @@ from lbench.engine.plan.plan import BackendChoice, Plan
 from lbench.errors import InputError
 from lbench.workloads import parameters, registry
 
-__all__ = ["DEFAULT_BACKENDS", "parse_backend", "plan_of_settings", "with_each"]
+__all__ = ["DEFAULT_BACKENDS", "backend_choice", "parse_backend", "plan_of_settings", "with_each"]
 
 DEFAULT_BACKENDS = ("sequential", "processes", "emulated")
 
@@ -49,27 +49,30 @@ def parse_backend(text: str, defaults: Mapping[str, Any]) -> BackendChoice:
         if not equals:
             raise InputError(f"backend {text!r}: write settings as key=value, with commas between them")
         settings[key.strip()] = value.strip()
-    checked = parameters.parse(settings_type, settings, what=f"{name} setting")
-    if isinstance(checked, EmulatedSettings) and checked.package is not None:
-        # The engine may have another working folder.
-        checked = msgspec.structs.replace(checked, package=str(typed_path(checked.package).absolute()))
-    if isinstance(checked, EmulatedSettings) and checked.code is not None:
-        checked = msgspec.structs.replace(checked, code=str(typed_path(checked.code).absolute()))
-    if isinstance(checked, SimulatedSettings) and checked.model is not None and checked.model not in STUDIES:
-        checked = msgspec.structs.replace(checked, model=str(typed_path(checked.model).absolute()))
-    if isinstance(checked, ClusterSettings):
-        checked = msgspec.structs.replace(checked, **_absolute(checked))
-    return BackendChoice(name=name, label=label or name, settings=msgspec.to_builtins(checked))
+    return backend_choice(name, label or name, settings)
 
 
-def _absolute(settings: ClusterSettings) -> dict[str, str]:
-    """The paths of a cluster's settings, absolute."""
-    found = {}
-    if settings.store is not None and isinstance(parse_store(settings.store), Path):
-        found["store"] = str(typed_path(settings.store).absolute())
-    for name in ("scheduler_file", "ca", "cert", "key"):
-        if (path := getattr(settings, name, None)) is not None:
-            found[name] = str(typed_path(path).absolute())
+def backend_choice(name: str, label: str, settings: Mapping[str, Any]) -> BackendChoice:
+    """Check the settings of a backend, texts as a person types them; paths become absolute.
+
+    Raises:
+        InputError: there is no such backend or setting, or a value is none of it.
+    """
+    checked = parameters.parse(catalog.settings_type(name), settings, what=f"{name} setting")
+    checked = msgspec.structs.replace(checked, **_absolute(checked))
+    return BackendChoice(name=name, label=label, settings=msgspec.to_builtins(checked))
+
+
+def _absolute(settings: msgspec.Struct) -> dict[str, str]:
+    """The paths of settings, absolute: the engine may have another working folder."""
+    paths = [name for name in ("scheduler_file", "ca", "cert", "key") if hasattr(settings, name)]
+    if isinstance(settings, EmulatedSettings):
+        paths = ["package", "code"]
+    if isinstance(settings, SimulatedSettings) and settings.model not in STUDIES:
+        paths = ["model"]
+    if isinstance(settings, ClusterSettings) and settings.store and isinstance(parse_store(settings.store), Path):
+        paths.append("store")
+    found = {name: str(typed_path(path).absolute()) for name in paths if (path := getattr(settings, name)) is not None}
     if isinstance(settings, ExecutorSettings):
         module, colon, function = settings.factory.rpartition(":")
         if module.endswith(".py"):

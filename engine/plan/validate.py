@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from lbench.config.deployment import stack_name
+from lbench.config.folders import is_file
 from lbench.config.limits import limits
 from lbench.config.prices import rates
 from lbench.config.server_url import check_server_url
@@ -160,7 +161,7 @@ def _check_files(plan: Plan) -> None:
     if plan.data is not None:
         if description.data is None:
             raise InputError(f"{description.name} reads no data: leave out --data")
-        if not Path(plan.data).is_file():
+        if not is_file(plan.data):
             raise InputError(f"--data {plan.data}: {why_no_file(Path(plan.data))}")
     if plan.encoding is not None:
         if plan.data is None:

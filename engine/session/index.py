@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from lbench.config.folders import sessions_place, typed_path
+from lbench.config.folders import is_there, sessions_place, typed_path
 from lbench.engine.journal.events import RunEnded, RunPlanned, SessionEnded, SessionStarted, decode_event
 from lbench.engine.journal.lock import is_live
 from lbench.engine.journal.reader import read_events
@@ -154,7 +154,7 @@ def find_session(text: str) -> Path:
     if text in known:
         return sessions_place() / text
     path = typed_path(text)
-    if path.exists():
+    if is_there(path):
         return path
     if "/" in text or path.suffix in (".json", ".jsonl"):
         raise InputError(f"{text}: no such file or folder")

@@ -134,9 +134,9 @@ def load_model(path: str | None) -> LambdaModel:
     try:
         parsed = tomllib.loads(utf8(STUDIES.get(path, Path(path)).read_bytes()).decode())
     except OSError as error:
-        raise InputError(f"cannot read the model's parameters in {path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not a file of parameters (TOML): {error}") from None
+        raise InputError(f"model {path} cannot be read: {error.strerror}: name a file of parameters (TOML)") from None
+    except ValueError as error:
+        raise InputError(f"model {path} is not a file of parameters (TOML): {error}") from None
     return with_rows(lambda_model(), parsed, path)
 
 

@@ -73,7 +73,7 @@ def test_computed_answers_are_checked_and_kept(lbench: Lbench, work: tuple[str, 
     ("text", "message"),
     [
         ("simulated:account=new,memory=5000", "memory must be at most 3,008 MB in a new account, got 5,000"),
-        ("simulated:model=nowhere.toml", "cannot read the model's parameters in"),
+        ("simulated:model=nowhere.toml", "nowhere.toml cannot be read"),
         ("simulated:spread=-1", "spread"),
         ("simulated:transport=event", "transport"),
     ],

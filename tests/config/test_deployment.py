@@ -23,7 +23,7 @@ def test_the_longest_stack_s_function_role_and_bucket_fit(base: str) -> None:
     "base", ["", "a" * 37, "a" + "-b" * 18, "9a", "a-", "a--b", "-a", "a_b", "a\n", "ä", "a-arm64"]
 )
 def test_an_invalid_stack_name_is_refused(base: str) -> None:
-    with pytest.raises(InputError, match=r"a stack name must .*, got '"):
+    with pytest.raises(InputError, match=r"stack name must .*, got '"):
         stack_name(base, "x86_64")
 
 

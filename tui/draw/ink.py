@@ -20,6 +20,7 @@ __all__ = [
     "aligned",
     "between",
     "blank",
+    "brief",
     "fits",
     "heading",
     "line",
@@ -34,6 +35,7 @@ __all__ = [
 HEADING_CELLS = 7  # of a heading, besides its title and its measure
 _TOGETHER = re.compile(r"(?<=\d) (?=(?:%|s|ms|µs|min|MB|KB|GB)(?![\w.]))")  # a number and its unit stay on one line
 FIXED = "\u00a0"  # a space that no line breaks at; `wrapped` and `sentence_lines` draw it as any other
+_REPEATED = 40  # characters of a value that a message repeats
 Piece = tuple[str, str]  # text and role; a role may end in "!" for bold: ("1.94×", "bright!")
 
 
@@ -161,6 +163,11 @@ def shorter(text: str, width: int) -> str:
         return text[:kept]
     cut = set_cell_size(text, max(0, width - 2))
     return cut.rpartition(" ")[0] + " …" if " " in cut else set_cell_size(text, max(0, width - 1)) + "…"
+
+
+def brief(message: str, value: str) -> str:
+    """A message that repeats no more than the beginning of a long value."""
+    return message.replace(value, f"{value[:_REPEATED]}…") if len(value) > _REPEATED else message
 
 
 def line(palette: Palette, pieces: Iterable[Piece], width: int, *, ground: str = "ground") -> Strip:

@@ -11,6 +11,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Input
 
 from lbench.errors import LbenchError
+from lbench.tui.draw.ink import brief
 from lbench.tui.host import host_of
 from lbench.tui.steady import Steady
 from lbench.tui.widgets.fields import Heading
@@ -60,7 +61,7 @@ class AskText(Steady, ModalScreen[str | None]):
             if self._check is not None:
                 self._check(text)
         except LbenchError as error:
-            self.query_one(Prose).set_text((f"✘ {str(error).strip()}", "wrong"))
+            self.query_one(Prose).set_text((brief(f"✘ {str(error).strip()}", text), "wrong"))
             host_of(self.app).drop_waiting_inputs()
             return
         self.dismiss(text)

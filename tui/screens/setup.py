@@ -179,7 +179,7 @@ class SetupScreen(FaultsEnd, AnswersInputs, Steady, Screen[Plan | None]):
     def _look(self) -> None:
         """Check the form and forecast its plan."""
         self._check()
-        self._forecast.look(None if self._errors or self.draft.unread else self.draft.plan)
+        self._forecast.look(None if self._errors or self.draft.unread else self.draft.plan, self.draft.workload)
 
     def _check(self) -> None:
         self._errors = {} if self.draft.unread else self.draft.errors()

@@ -11,7 +11,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 from textual.widgets import Input
 
-from lbench.tui.draw.ink import Piece, heading, line, put, sentence_lines, shorter, width_of
+from lbench.tui.draw.ink import Piece, brief, heading, line, put, sentence_lines, shorter, width_of
 from lbench.tui.run_form import range_text
 from lbench.tui.widgets.lines import Lines
 from lbench.tui.widgets.path_input import PathInput, completed, completed_workload, end_of
@@ -41,6 +41,7 @@ _KINDS = {
     "UUID": "a UUID",
 }
 _LEAST = 20  # cells of an error's line
+_MOST = 4  # lines of an error
 
 
 def id_at(place: str) -> str:
@@ -276,7 +277,9 @@ class FieldRow(Lines):
             self.redraw()
 
     def _error_lines(self, width: int) -> list[str]:
-        return sentence_lines(f"✘ {self.error}", max(_LEAST, width - NAME_WIDTH - 2), indent="  ")
+        error = brief(f"✘ {self.error}", self.value.strip())
+        lines = sentence_lines(error, max(_LEAST, width - NAME_WIDTH - 2), indent="  ")
+        return lines if len(lines) <= _MOST else [*lines[: _MOST - 1], lines[_MOST - 1] + " …"]
 
     def on_resize(self) -> None:
         """Take the height of the error's lines."""

@@ -31,6 +31,8 @@ class PlanForecast(FaultsEnd, Text):
         self._forecast: Forecast | None = None
         self._stale = False  # the figures are of another plan than the form's, whose own are being worked out
         self._void = False  # the form has errors: they are of what it was before
+        self._workload = ""  # of the form
+        self._shown_workload = ""  # of the figures
         self._busy: str | None = None
         self._waiting: Timer | None = None
 
@@ -47,8 +49,11 @@ class PlanForecast(FaultsEnd, Text):
         self._look_at_machine()
         self.set_interval(_BUSY_EVERY_S, self._look_at_machine)
 
-    def look(self, plan: Callable[[], Plan] | None) -> None:
-        """Forecast the form's plan soon; None: the form has errors."""
+    def look(self, plan: Callable[[], Plan] | None, workload: str) -> None:
+        """Forecast the form's plan soon; None: the form has errors. Figures of another workload go then."""
+        self._workload = workload
+        if plan is None and workload != self._shown_workload:
+            self._forecast = None
         if self._waiting is not None:
             self._waiting.stop()
             self._waiting = None
@@ -59,6 +64,7 @@ class PlanForecast(FaultsEnd, Text):
 
     def take(self, made: Forecast) -> None:
         self._forecast, self._stale, self._void = made, False, False
+        self._shown_workload = self._workload
         self.fit()
         self.post_message(self.Made())
 

@@ -13,11 +13,11 @@ import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from lbench.config.folders import is_file
 from lbench.engine.backends.cluster import remote
 from lbench.engine.backends.cluster.backend import LostWorker
 from lbench.engine.backends.cluster.local_cluster import LocalCluster
@@ -61,7 +61,7 @@ def check_dask(settings: DaskSettings) -> None:
         raise InputError("dask: give either scheduler= or scheduler_file=, not both")
     for name in ("ca", "cert", "key", "scheduler_file"):
         path = getattr(settings, name)
-        if path is not None and not Path(path).is_file():
+        if path is not None and not is_file(path):
             raise InputError(f"dask: {name}={path}: there is no such file")
     tls = [settings.ca, settings.cert, settings.key]
     if any(tls) and not all(tls):

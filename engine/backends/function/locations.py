@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lbench.config.aws import aws_client, aws_session
-from lbench.config.folders import typed_path
+from lbench.config.folders import is_file, is_folder, typed_path
 from lbench.engine.backends.aws_client.credentials import ChainCredentials
 from lbench.engine.backends.aws_client.endpoints import resolve
 from lbench.engine.backends.aws_client.invoke_api import InvokeClient
@@ -128,9 +128,9 @@ def check_code(settings: EmulatedSettings) -> None:
     if not dot or not module or not function:
         raise InputError(f"handler must be MODULE.FUNCTION, as in the function's configuration, got {settings.handler}")
     folder = typed_path(settings.code)
-    if folder.suffix == ".zip" and folder.is_file():
+    if folder.suffix == ".zip" and is_file(folder):
         return
-    if not folder.is_dir():
+    if not is_folder(folder):
         raise InputError(f"code={settings.code}: there is no such folder or .zip file")
     file = folder / f"{module.replace('.', '/')}.py"
     if not file.is_file() and not (file.with_suffix("") / "__init__.py").is_file():

@@ -170,3 +170,8 @@ def test_a_refusal_names_at_most_five_sessions(sessions: Path, make_events: Call
     for text in ("gone.json", "gone.jsonl", "a/b"):
         with pytest.raises(InputError, match=f"^{text}: no such file or folder$"):
             find_session(text)
+
+
+def test_a_name_that_no_file_can_have_is_no_session(sessions: Path) -> None:
+    with pytest.raises(InputError, match=r"^no session "):
+        find_session("x" * 10_000)

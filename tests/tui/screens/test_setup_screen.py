@@ -27,11 +27,14 @@ from lbench.tui.export import check_target
 from lbench.tui.run_form import OWN_FILE, Draft, form_fields, plain_number, read_own
 from lbench.tui.screens.setup import SetupScreen
 from lbench.tui.widgets import plan_forecast as ahead
+from lbench.tui.widgets.fields import FieldRow
 from lbench.tui.widgets.title import Keys
 from lbench.workloads import registry
 
 AppOf = Callable[..., LbenchApp]
 ScreenText = Callable[[LbenchApp], str]
+
+LONG = "x" * 10_000  # no file has such a name
 
 
 @pytest.fixture(autouse=True)
@@ -149,6 +152,7 @@ def test_what_is_wrong_is_reported_in_one_line_at_its_field(place: str, text: st
         ("lambda", {"params.name": "f", "params.allow_update": "yes"}, "params.allow_update", "force-cold"),
         ("lambda", {"params.name": "f", "params.payload": "{"}, "params.payload", "JSON"),
         ("lambda", {"params.name": "f", "params.payload": "@/nowhere.json"}, "params.payload", "cannot be read"),
+        ("emulated", {"emulated.handler": "app.handler", "emulated.code": LONG}, "emulated.code", "no such folder"),
         ("lambda", {"params.name": "f", "run.tasks": "5"}, "run.tasks", "does not apply"),
         ("lambda", {"params.name": "f", "run.hedge": "0.9"}, "run.hedge", "does not apply"),
     ],
@@ -168,6 +172,10 @@ def test_a_function_that_cannot_be_called_so_says_it_at_its_place(
         ("emulated", {"emulated.package": "./nowhere.zip"}, "emulated.package", "nowhere.zip"),
         ("emulated", {"emulated.handler": "app.handler"}, "emulated.handler", "lbench run function"),
         ("simulated", {"simulated.model": "/nowhere.toml"}, "simulated.model", "nowhere.toml"),
+        ("simulated", {"simulated.model": "nowhere"}, "simulated.model", "No such file"),
+        ("simulated", {"simulated.model": "a\0b"}, "simulated.model", "null byte"),
+        ("simulated", {"simulated.model": LONG}, "simulated.model", "File name too long"),
+        ("lambda", {"lambda.stack": "9"}, "lambda.stack", "stack name must have"),
         ("simulated", {"simulated.account": "new", "simulated.memory": "10000"}, "simulated.memory", "at most"),
     ],
 )
@@ -258,6 +266,34 @@ def test_the_home_folder_of_an_unknown_user_is_an_invalid_path_not_a_fault() -> 
     assert list(draft.errors()) == [f"backend.{draft.backends.index(emulated)}.package"]
     with pytest.raises(InputError, match=r"the folder .* does not exist"):
         check_target("~nosuchuser/session.json")
+
+
+def test_a_name_that_no_file_can_have_is_an_invalid_path_not_a_fault() -> None:
+    draft = Draft(default_plan())
+    draft.workload = "random_forest"
+    draft.run["data"] = LONG
+    assert "no such file" in draft.errors()["run.data"]
+    for text, reason in ((f"{LONG}.json", "File name too long"), (f"{LONG}/a.json", "does not exist")):
+        with pytest.raises(InputError, match=reason):
+            check_target(text)
+
+
+def test_paths_in_settings_and_payloads_are_those_of_a_shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`~` is the home folder, and the engine, which may have another working folder, finds them."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "model.toml").write_text("")
+    (tmp_path / "event.json").write_text("{}")
+    draft = Draft(default_plan())
+    for form in draft.backends:
+        form.chosen = form.name == "simulated"
+        if form.chosen:
+            form.settings["model"] = "~/model.toml"
+    assert draft.plan().backends[0].settings["model"] == f"{tmp_path}/model.toml"
+    draft.workload = "function"
+    draft.params["function"] |= {"name": "f", "payload": "@~/event.json"}
+    for form in draft.backends:
+        form.chosen = form.name == "lambda"
+    assert draft.plan().params["payload"] == f"@{tmp_path}/event.json"
 
 
 def test_a_second_backend_of_a_kind_gets_a_label_of_its_own_and_can_go_again() -> None:
@@ -456,6 +492,25 @@ async def test_an_error_of_a_backend_stands_in_its_line_and_whole_above_once_it_
         assert any("processes" in line and "✘ function does not run" in line for line in lines[3:])
 
 
+async def test_an_error_repeats_no_long_value_and_takes_few_lines(app_of: AppOf) -> None:
+    app = app_of()
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = await open_setup(pilot)
+        index = [form.name for form in screen.draft.backends].index("emulated")
+        screen.query_one(f"#backend-{index}").focus()
+        await pilot.press("right")
+        field = screen.query_one(f"#at-backend-{index}-region", Input)
+        field.focus()
+        field.value = LONG
+        await settled(pilot)
+        row = field.parent
+        assert isinstance(row, FieldRow) and row.size.height <= 5
+        words = " ".join(strip.text for strip in row.draw(row.size.width, row.size.height)).split()
+        assert (
+            " ".join(words[words.index("✘") :]).startswith("✘ no verified prices for region 'xxx") and words[-1] == "…"
+        )
+
+
 async def test_another_workload_brings_its_own_parameters(app_of: AppOf, screen_text: ScreenText) -> None:
     app = app_of()
     async with app.run_test(size=(120, 40)) as pilot:
@@ -572,6 +627,17 @@ async def test_figures_beside_a_form_with_errors_are_dimmed(app_of: AppOf) -> No
         assert "run.repeats" in screen._errors
         figures = [piece for line in screen._forecast.pieces[1:] for piece in line[1:]]
         assert ("100 tasks", "hairline") in figures
+
+
+async def test_a_workload_with_errors_has_no_figures_of_another(app_of: AppOf) -> None:
+    app = app_of()
+    async with app.run_test(size=(120, 40)) as pilot:
+        screen = await open_setup(pilot)
+        screen._forecast.take(Forecast(tasks=100))
+        await pilot.press(*["right"] * 5)
+        await settled(pilot)
+        assert screen.draft.workload == "function" and screen._errors
+        assert not any("tasks" in text for line in screen._forecast.pieces for text, _ in line)
 
 
 def test_runs_that_auto_may_add_are_counted_at_the_least() -> None:
