@@ -8,6 +8,11 @@ from lbench.workloads.own.tracebacks import RECORDED, call_text, place_in
 
 __all__ = ["failure_line", "failures_line", "user_call"]
 
+_FILES = (
+    ": files that a script reads are not copied: pass what is in them as arguments, or put them into the recording's folder "
+    "code and find them by Path(__file__).parent"
+)
+
 
 def user_call(task: Task) -> str | None:
     """The call of a user's own function, "simulate(seed=3)"; None for tasks of built-in workloads."""
@@ -22,7 +27,8 @@ def failure_line(task: Task, index: int, tries: str, failure: Failure) -> str:
         return f"task {index} failed{tries}: {failure.type}: {failure.message}"
     place = place_in(failure.log_tail)
     where = f" ({place})" if place else ""
-    return f"task {index}, {call}, failed{tries}: {failure.type}: {failure.message}{where}"
+    hint = _FILES if task.function == RECORDED and failure.type == "FileNotFoundError" else ""
+    return f"task {index}, {call}, failed{tries}: {failure.type}: {failure.message}{where}{hint}"
 
 
 def failures_line(failed: list[str], tasks: int) -> str:

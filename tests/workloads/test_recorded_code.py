@@ -55,3 +55,28 @@ def test_what_calls_read_and_only_the_running_script_sets_is_named() -> None:
         "f (line 17) reads DATA, which the script sets anew at line 8",
         "f (line 17) reads LIMIT, which the script sets anew at line 20",
     ]
+
+
+def test_what_calls_read_and_the_running_script_changes_in_place_is_named() -> None:
+    script = b"""
+import config
+OPTIONS = {"k": 1}
+NAMES, SEEN, OWN, UNREAD = [], set(), {}, []
+def main():
+    NAMES.append("a")
+    SEEN = set()
+    SEEN.add(1)
+def f(x): return OPTIONS, NAMES, SEEN, own(x), config.DEBUG
+def own(x): OWN[x] = 1; return OWN
+if __name__ == "__main__":
+    OPTIONS["k"] = 5
+    UNREAD.append(1)
+    config.DEBUG = True
+    main()
+"""
+    _, changed = unset_names(script, script, ["f"])
+    assert [text.partition(" when it")[0] for text in changed] == [
+        "f (line 9) reads NAMES, which the script changes at line 6",
+        "f (line 9) reads OPTIONS, which the script changes at line 12",
+        "f (line 9) reads config, which the script changes at line 14",
+    ]

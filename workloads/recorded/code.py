@@ -178,11 +178,17 @@ def unset_names(source: bytes, copy: bytes, called: Iterable[str]) -> tuple[list
     reached = handed | _reached({name for node in running for name in _reads(node)}, definitions)
     set_there = {name for node in (*running, *(definitions[name] for name in reached)) for name, _ in _globals(node)}
     lines = {node.lineno for node in kept}
-    late = {name: line for node in whole if is_guard(node) or node.lineno not in lines for name, line in _bound(node)}
-    for name in {*definitions} - reached:
-        late |= dict(_globals(definitions[name]))
+    work = [node for node in whole if is_guard(node) or node.lineno not in lines]
+    late = {name: line for node in work for name, line in _bound(node)}
+    unreached = [definitions[name] for name in {*definitions} - reached]
+    for node in unreached:
+        late |= dict(_globals(node))
     missing = {*late} - there - set_there
-    changed = ({*late} & there) - set_there - {*definitions}
+    changed = {name: f"sets anew at line {late[name]}" for name in ({*late} & there) - set_there - {*definitions}}
+    for node in (*work, *unreached):
+        for name, line in _changes(node):
+            if name in there and name not in definitions:
+                changed.setdefault(name, f"changes at line {line}")
     needs = [(name, _used(node, at_import=True) & missing) for name, node in definitions.items()]
     needs += [(name, _used(definitions[name]) & missing) for name in handed]
     found = sorted({(name, one) for name, used in needs for one in used})
@@ -195,10 +201,10 @@ def unset_names(source: bytes, copy: bytes, called: Iterable[str]) -> tuple[list
         f"calls need {name}, which the script sets at line {late[name]} only when it runs itself: set it further up"
         for name in sorted({*called} & missing)
     ]
-    others = sorted((name, one) for name in handed for one in _used(definitions[name]) & changed)
+    others = sorted((name, one) for name in handed for one in _used(definitions[name]) & {*changed})
     return texts, [
-        f"{name} (line {definitions[name].lineno}) reads {one}, which the script sets anew at line {late[one]} when it runs "
-        "itself: pass it as an argument"
+        f"{name} (line {definitions[name].lineno}) reads {one}, which the script {changed[one]} when it runs itself: pass "
+        "it as an argument"
         for name, one in others
     ]
 
@@ -219,6 +225,28 @@ def _globals(node: ast.AST) -> Iterator[tuple[str, int]]:
     for one in ast.walk(node):
         if isinstance(one, ast.Global):
             yield from ((name, one.lineno) for name in one.names)
+
+
+_CHANGING = frozenset(
+    (
+        *("add", "append", "appendleft", "clear", "discard", "extend", "insert"),
+        *("pop", "popitem", "remove", "setdefault", "sort", "update"),
+    )
+)
+
+
+def _changes(node: ast.AST) -> Iterator[tuple[str, int]]:
+    """The global names whose objects a statement changes in place, and the lines: `x[...] =`, `x.y =`, `x.update(...)`."""
+    names = _used(node)
+    for one in ast.walk(node):
+        if isinstance(one, ast.Subscript | ast.Attribute) and not isinstance(one.ctx, ast.Load):
+            changed = one.value
+        elif isinstance(one, ast.Call) and isinstance(one.func, ast.Attribute) and one.func.attr in _CHANGING:
+            changed = one.func.value
+        else:
+            continue
+        if isinstance(changed, ast.Name) and changed.id in names:
+            yield changed.id, changed.lineno
 
 
 def _bound(node: ast.AST) -> Iterator[tuple[str, int]]:
