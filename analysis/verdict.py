@@ -32,7 +32,7 @@ def answer_sentence(comparison: Comparison) -> str:
         clauses.append("the answers differ, and there is no reference to check them against")
     timed_labels = {summary.label for summary in timed}
     failed = [
-        f"{s.label} ({s.repeats_ok} of {count_text(s.repeats, 'run')} ended well)"
+        f"{s.label} ({s.repeats_ok} of {count_text(s.repeats - sum(line.stopped for line in s.lines), 'run')} ended well)"
         if s.label in timed_labels
         else s.label
         for s in comparison.summaries

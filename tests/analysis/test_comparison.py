@@ -4,13 +4,25 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
-from lbench.analysis.comparison import Bill, Comparison, by_label, compare, is_cold, makespans, warm_quantiles
+from lbench.analysis.comparison import (
+    Bill,
+    Comparison,
+    by_label,
+    compare,
+    is_cold,
+    makespans,
+    price_basis,
+    summarise,
+    warm_quantiles,
+)
+from lbench.config.prices import rates
 from lbench.engine.cost.charges import CostItems, RunCost
-from lbench.engine.journal.events import Answered, Warned
-from lbench.engine.model import Answer, Pricing
+from lbench.engine.journal.events import Answered, EnvironmentSeen, RunEnded, RunStarted, Warned
+from lbench.engine.model import Answer, LambdaEnvironment, Pricing
 from lbench.engine.session.view import RunView, SessionView, fold
 
 Make = Callable[..., SessionView]
@@ -87,10 +99,105 @@ def test_one_run_on_either_side_has_no_interval_and_no_claim(compared: Compared)
         assert found.main.claim == "unsettled"
 
 
-def test_two_repeats_settle_nothing(compared: Compared) -> None:
-    found = compared({"sequential": [4.0, 4.1], "processes": [2.0, 2.1]})["processes"]
+@pytest.mark.parametrize("other", [[2.0, 2.1], [3.9, 4.2]])
+def test_two_repeats_settle_nothing(compared: Compared, other: list[float]) -> None:
+    found = compared({"sequential": [4.0, 4.1], "processes": other})["processes"]
     assert found.speedup is not None and found.speedup.kind == "range"
-    assert found.main.claim == "unsettled"
+    assert (found.main.claim, found.main.comparisons) == ("unsettled", 0)
+
+
+@pytest.mark.parametrize("schedule", ["isolated", "alternating"])
+@pytest.mark.parametrize(("base", "other"), [([0.0, 4.0], [2.0, 2.0]), ([4.0, 4.0], [2.0, 0.0])])
+def test_a_makespan_of_0_has_no_ratio(compared: Compared, base: list[float], other: list[float], schedule: str) -> None:
+    found = compared({"sequential": base, "processes": other}, schedule=schedule)["processes"]
+    assert (found.speedup, found.main.claim) == (None, None)
+
+
+def test_runs_of_the_same_round_are_pairs_whatever_their_repeat(make_session: Make, flat_bill: Bill) -> None:
+    view = make_session({"sequential": [4.0, 8.0, 16.0], "processes": [1.0, 4.0, 8.0]}, **ALTERNATING)
+    for run in list(view.runs.values())[3:]:
+        assert run.planned.round is not None
+        repeat = run.planned.repeat
+        run.planned = msgspec.structs.replace(run.planned, round=None if repeat == 0 else repeat, repeat=2 - repeat)
+    found = compare(view.runs.values(), flat_bill)["processes"]  # its first has no round: that of its repeat, 2
+    assert found.speedup is not None and (found.main.paired, found.speedup.count) == (True, 3)
+    assert found.speedup.interval == (2.0, 16.0)
+    first = view.runs["r4"]
+    first.planned = msgspec.structs.replace(first.planned, round=7)
+    found = compare(view.runs.values(), flat_bill)["processes"]
+    assert found.speedup is not None and found.speedup.count == 2 and found.speedup.interval == (2.0, 2.0)
+    view.runs["r5"].planned = msgspec.structs.replace(view.runs["r5"].planned, round=8)
+    assert not compare(view.runs.values(), flat_bill)["processes"].main.paired  # one pair is none
+
+
+def test_the_main_line_is_the_last_with_a_makespan(make_events: Callable[..., Any], flat_bill: Bill) -> None:
+    cold = {"emulated": [True, False, False]}
+    events = make_events({"emulated": [20.0, 4.0, 4.0]}, cold=cold, invocations=COLD)
+    found = compare(fold(events).runs.values(), flat_bill)["emulated"]
+    assert (found.main.temperature, found.cold_starts) == ("warm", 3)
+    for at, event in enumerate(events):
+        if isinstance(event, RunEnded) and event.run != "r1":
+            events[at] = msgspec.structs.replace(event, status="failed", makespan_s=None)
+    found = compare(fold(events).runs.values(), flat_bill)["emulated"]
+    assert (found.main.temperature, found.repeats_ok, found.cold_starts) == ("cold", 1, 1)
+
+
+def test_cold_starts_are_counted_where_they_are_known(compared: Compared) -> None:
+    found = compared({"emulated": [4.0]}, invocations=COLD)["emulated"]
+    lines = tuple(msgspec.structs.replace(found.main, cold_starts=count) for count in (2, None, 3))
+    assert msgspec.structs.replace(found, lines=lines).cold_starts == 5
+    assert msgspec.structs.replace(found, lines=lines[1:2]).cold_starts is None
+
+
+def test_a_run_is_cold_by_the_environments_that_are_known(make_session: Make) -> None:
+    def cold(*rows: dict[str, Any]) -> bool | None:
+        return is_cold(make_session({"emulated": [4.0]}, invocations=rows).runs["r1"])
+
+    assert cold({"cold": True, "environment": "a"}, {}) is True
+    assert cold({"cold": False, "environment": "a"}, {}) is False
+    assert cold({}, {}) is None
+
+
+@pytest.mark.parametrize(
+    ("origin", "more", "with_memory", "text"),
+    [
+        ("measured", {}, True, "what AWS charges for a run in us-east-1 (x86_64, 1,769 MB, "),
+        ("measured", {}, False, "what AWS charges for a run in us-east-1 (x86_64, "),
+        ("measured", {"memory_mb": None}, True, "what AWS charges for a run in us-east-1 (x86_64, "),
+        ("emulated", {}, True, "what AWS would charge for a run in us-east-1 (x86_64, 1,769 MB, "),
+        ("emulated", {"region": None}, True, None),
+        ("emulated", {"lines": ()}, True, None),
+    ],
+)
+def test_a_price_says_where_and_for_what_it_is(
+    compared: Compared, origin: Any, more: dict[str, Any], with_memory: bool, text: str | None
+) -> None:
+    prices = rates("us-east-1", "x86_64")
+    started = {"pricing": Pricing(rates=prices, memory_mb=1769)}
+    found = msgspec.structs.replace(compared({"emulated": [4.0]}, started=started)["emulated"], origin=origin, **more)
+    spent = "" if origin == "measured" else "; emulated here, nothing spent"
+    end = f"list prices of {prices.price_date}, no free tier){spent}"
+    assert price_basis(found, with_memory=with_memory) == (None if text is None else text + end)
+
+
+def test_a_summary_has_what_any_of_its_runs_knows(make_events: Callable[..., Any], flat_bill: Bill) -> None:
+    events = make_events({"emulated": [4.0] * 3}, invocations=[{"compute_ms": 5.0}])
+    events = [event for event in events if not (isinstance(event, RunStarted) and event.run == "r1")]
+    events = [event for event in events if not (isinstance(event, RunEnded) and event.run == "r1")]
+    for at, event in enumerate(events):
+        if isinstance(event, RunStarted) and event.run == "r2":
+            events[at] = msgspec.structs.replace(
+                event, oversubscribed=True, pricing=Pricing(rent_basis="an EC2 machine")
+            )
+    seen = [
+        EnvironmentSeen("r2", LambdaEnvironment("a")),
+        EnvironmentSeen("r2", LambdaEnvironment("b", cpu_share_method="quota")),
+    ]
+    view = fold([*events[:-1], *seen, events[-1]])
+    found = summarise(list(view.runs.values()), flat_bill)
+    assert (found.oversubscribed, found.cpu_share_method, found.rent_basis) == (True, "quota", "an EC2 machine")
+    assert (found.durations, found.duration_p50_ms) == (2, 5.0)
+    assert summarise(list(view.runs.values()), flat_bill, durations=False).durations == 0
 
 
 @pytest.mark.parametrize(

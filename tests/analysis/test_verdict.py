@@ -11,7 +11,7 @@ from lbench.analysis.comparison import Bill, compare
 from lbench.analysis.statistics import Estimate
 from lbench.analysis.verdict import answer_sentence, cost_clause, name_of, speedup_clause
 from lbench.engine.billing.bill import run_bill
-from lbench.engine.journal.events import RunEnded, Warned
+from lbench.engine.journal.events import RunEnded, RunPlanned, Warned
 from lbench.engine.session.view import SessionView, fold
 
 Make = Callable[..., SessionView]
@@ -86,6 +86,27 @@ def test_a_claim_that_a_correction_takes_back_says_how_many_comparisons(sentence
     text = sentence({"sequential": base, "a": near, "b": base, "c": base}, schedule="alternating")
     assert "a is 1.01× (95 %: 1.00–1.05; not settled with 6 repeats and 3 comparisons) as fast as sequential" in text
     assert "b cannot be distinguished from sequential: 1.00× (95 %: 1.00–1.00) as fast" in text
+
+
+def test_a_doubt_names_the_repeats_where_more_of_them_would_help_and_the_comparisons_where_fewer_would(
+    sentence: Sentence,
+) -> None:
+    two = sentence({name: [4.0, 4.1] for name in ("sequential", "a", "b")})
+    assert "a is 1.00× (range of 2: 0.98–1.02; 2 repeats: not settled)" in two
+    times = {"sequential": [4.0, 5.0, 4.5], "a": [3.9, 3.0, 2.5], "b": [3.9, 3.0, 2.5]}
+    assert "a is 1.50× (range of 3: 1.03–2.00; not settled with 3 repeats and 2 comparisons)" in sentence(times)
+
+
+def test_a_run_that_never_began_did_not_end_badly(make_events: Callable[..., Any], flat_bill: Bill) -> None:
+    events = make_events({"sequential": [4.0] * 2, "processes": [2.0] * 4})
+    ended = [at for at, event in enumerate(events) if isinstance(event, RunEnded)]
+    events[ended[3]] = msgspec.structs.replace(events[ended[3]], status="failed", makespan_s=None, error="it failed")
+    events = [
+        event for event in events
+        if getattr(event, "run", "") not in ("r5", "r6") or isinstance(event, RunPlanned)
+    ]  # fmt: skip
+    text = answer_sentence(compare(fold(events).runs.values(), flat_bill))
+    assert text.endswith("; failed: processes (1 of 2 runs ended well).")
 
 
 def test_cold_and_warm_are_two_clauses_with_their_costs(sentence: Sentence) -> None:

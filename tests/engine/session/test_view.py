@@ -14,10 +14,12 @@ from lbench.engine.export.document import document, encode_document
 from lbench.engine.journal.events import (
     JOURNAL_VERSION,
     Answered,
+    Audited,
     Dispatched,
     EnvironmentSeen,
     Paused,
     Phase,
+    Previewed,
     Returned,
     RunEnded,
     RunPlanned,
@@ -271,15 +273,81 @@ def test_a_run_that_ended_stays_as_it_ended(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "event",
+    ("event", "text"),
     [
-        dispatched(0, "r9"), started("r9"), StageEnded("r1", 0, 1.0), returned(0), dispatched(1), dispatched(-1),
-        dispatched(10**12), returned(-1),
+        (dispatched(0, "r9"), "an event names run 'r9', which was not planned"),
+        (started("r9"), "an event names run 'r9', which was not planned"),
+        (StageEnded("r1", 0, 1.0), "stage 0 ends before it begins"),
+        (StageEnded("r1", -1, 1.0), "stage -1 ends before it begins"),
+        (returned(0), "invocation 0 of r1 never began"),
+        (returned(-1), "invocation -1 of r1 never began"),
+        (Audited("r1", 0, 100), "invocation 0 of r1 never began"),
+        (Audited("r1", -1, 100), "invocation -1 of r1 never began"),
+        (dispatched(1), "invocation 1 of r1 is out of order"),
+        (dispatched(-1), "invocation -1 of r1 is out of order"),
+        (dispatched(10**12), "invocation 1000000000000 of r1 is out of order"),
+        (dispatched(0, task=2**40), "a number of r1 has too many digits"),
+        (RunEnded("r2", "ok", 1.0, None), "run r2 ends before it begins"),
     ],
-)  # fmt: skip
-def test_a_journal_that_makes_no_sense_is_damaged_and_not_a_crash(event):
-    with pytest.raises(SessionFileError, match="damaged"):
-        fold([head(), planned("r1"), started("r1"), event])
+)
+def test_a_journal_that_makes_no_sense_is_damaged_and_not_a_crash(event, text):
+    with pytest.raises(SessionFileError) as refused:
+        fold([head(), planned("r1"), planned("r2"), started("r1"), event])
+    assert str(refused.value) == f"the journal is damaged: {text}"
+
+
+@pytest.mark.parametrize(
+    ("events", "status"),
+    [
+        ([], None),
+        ([started()], "running"),
+        ([RunEnded("r1", "cancelled", None, None)], "cancelled"),
+        ([started(), RunEnded("r1", "ok", 1.0, None)], "ok"),
+        ([started(), RunEnded("r1", "ok", 1.0, None), Answered("r1", Answer(True, "", "d"))], "ok"),
+        ([started(), RunEnded("r1", "ok", 1.0, None), Answered("r1", Answer(None, "", "d"))], "ok"),
+        ([started(), RunEnded("r1", "ok", 1.0, None), Answered("r1", Answer(False, "", "d"))], "wrong_answer"),
+        ([started(), RunEnded("r1", "failed", None, None), Answered("r1", Answer(False, "", "d"))], "failed"),
+    ],
+)
+def test_the_status_of_a_run_follows_from_its_events(events, status):
+    view = fold([head(), planned("r1"), *events])
+    run = view.runs["r1"]
+    assert run.status == status
+    assert run.counts is (status == "ok")
+    view.engine_gone()
+    assert run.status == ("interrupted" if status == "running" else status)
+
+
+def test_only_a_warning_of_a_pause_that_names_a_run_marks_it():
+    def paused(*warnings):
+        return fold([head(), planned("r1"), started("r1"), *warnings]).runs["r1"].paused
+
+    assert paused(Warned("paused", "x", "r1"))
+    assert not paused(Warned("load", "x", "r1"), Warned("paused", "x", "r9"), Warned("paused", "x", None))
+
+
+def test_what_the_engine_does_is_known_until_it_ends():
+    assert fold([head(), Phase("loading")]).phase == "loading"
+    assert fold([head(), Phase("loading"), Phase("")]).phase is None
+
+
+def test_figures_of_an_audit_replace_the_estimates_and_previews_are_kept():
+    preview = Previewed("r1", 0, 0, 0, 10)
+    view = fold(
+        [head(), planned(), started(), dispatched(0), returned(0, billed_ms=90), Audited("r1", 0, 100), preview]
+    )
+    run = view.runs["r1"]
+    assert (run.columns["billed_ms"].tolist(), run.previews) == ([100], [preview])
+
+
+def test_warm_compute_times_are_of_good_invocations_that_were_not_cold():
+    rows = [
+        returned(0, compute_ms=1.23456, cold=False), returned(1, compute_ms=2.0), returned(2, compute_ms=4.0, cold=True),
+        returned(3, status="error", compute_ms=8.0), returned(4, cold=False),
+    ]  # fmt: skip
+    run = fold([head(), planned(), started(), *(dispatched(n) for n in range(5)), *rows]).runs["r1"]
+    assert run.warm_compute_ms().tolist() == [1.235, 2.0]
+    assert run.cold_starts() == 1
 
 
 def test_a_document_of_an_empty_journal_is_refused(tmp_path):
