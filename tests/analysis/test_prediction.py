@@ -159,6 +159,14 @@ def test_the_sentence_names_what_it_depends_on_and_never_claims_a_measurement(
     assert line.worked_out_from == "sequential"
 
 
+def test_it_is_predicted_for_the_lambda_that_was_measured(runs: Callable[..., list[RunView]]) -> None:
+    made = runs()
+    comparison = compare(made, run_bill)
+    like = msgspec.structs.replace(comparison.summaries[0], region="eu-west-1", architecture="arm64", memory_mb=512)
+    line = predict_comparison(msgspec.structs.replace(comparison, summaries=[*comparison.summaries, like]), made)
+    assert line is not None and "environments of 512 MB in eu-west-1 (arm64)" in line.conditions
+
+
 def test_a_speedup_whose_interval_holds_1_is_no_claim_and_the_baseline_has_its_share(
     runs: Callable[..., list[RunView]],
 ) -> None:

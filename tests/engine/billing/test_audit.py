@@ -77,7 +77,7 @@ async def test_estimates_are_replaced_and_what_aws_reported_stays(log: Any) -> N
     )
     log("START", report(0, 9, "Init Duration: 100.50 ms\t"), report(1, 99), report(7, 1), "END")
     result, found = await audited(run)
-    assert (result.wanted, result.found) == (1, 1)
+    assert (result.wanted, result.found, found[0].memory_mb) == (1, 1, 1769)
     run.apply(found[0])
     assert run.columns["billed_ms"].tolist() == [9, 7]
     assert [BILLED_SOURCES[code] for code in run.columns["billed_source"]] == ["audit", "report"]

@@ -290,6 +290,20 @@ def test_without_a_report_an_attempt_counts_with_all_the_time_it_took(fakes):
     assert budget.spent_usd == attempt_usd(PRICING, took)
 
 
+def test_time_after_the_reply_is_no_part_of_an_attempt(fakes):
+    def deed(call):
+        began_s = asyncio.get_running_loop().time()
+        reply = Outcome(
+            result=fakes.ok(call).result, billed_ms=100, billed_source="estimated", returned_s=began_s + 1.5
+        )
+        return 2.0, reply
+
+    budget = Budget(Decimal(1))
+    drive([(fakes.Backend(deed), fakes.Sink(), fakes.one_stage(1), Purse(budget, PRICING, EACH))])
+    took = Outcome(result=b"\xc0", billed_ms=1500, billed_source="report")
+    assert budget.spent_usd == attempt_usd(PRICING, took)
+
+
 def test_what_never_ran_costs_nothing_but_its_requests_to_s3_and_gives_its_money_back(fakes):
     refused = fakes.failed(unrun=True)
     refused.s3_requests = {"put": 1}

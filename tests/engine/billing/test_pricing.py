@@ -343,6 +343,8 @@ def test_a_lost_deadline_is_noticed_and_counted_to_the_functions_timeout():
     silent, late = {"status": "timeout"}, {"status": "ok", "billed_ms": 60_000}
     run = view([silent, late], pricing=there).runs["r1"]  # each returned after 2 s: within 10 s of init
     assert lost_deadlines(run) == 1  # AWS billed a minute
+    worst = view([{**late, "billed_ms": cost.worst_ms(0.5)}], pricing=there).runs["r1"]
+    assert lost_deadlines(worst) == 0
     there = msgspec.structs.replace(there, deadline_s=-10.0)  # as if 1 s were all that an attempt could take
     run = view([silent], pricing=there).runs["r1"]
     assert lost_deadlines(run) == 1
@@ -400,6 +402,16 @@ def test_a_request_through_the_http_api_costs_that_of_api_gateway_too():
                 rent_usd_per_hour="0.5",
                 worker_usd_per_hour="0.25",
                 rent_basis="2 workers at $0.25 an hour each (usd_per_hour=), idle time included",
+            ),
+        ),
+        (
+            "executor:factory=a:b,usd_per_hour=0.25,store=s3://bucket",
+            2,
+            Pricing(
+                rent_usd_per_hour="0.5",
+                worker_usd_per_hour="0.25",
+                rent_basis="2 workers at $0.25 an hour each (usd_per_hour=), idle time included",
+                unpriced=["s3: requests and storage of store= have no price here"],
             ),
         ),
         (
