@@ -185,8 +185,8 @@ def unset_names(source: bytes, copy: bytes, called: Iterable[str]) -> tuple[list
         late |= dict(_globals(node))
     missing = {*late} - there - set_there
     changed = {name: f"sets anew at line {late[name]}" for name in ({*late} & there) - set_there - {*definitions}}
-    for node in (*work, *unreached):
-        for name, line in _changes(node):
+    for statement in (*work, *unreached):
+        for name, line in _changes(statement):
             if name in there and name not in definitions:
                 changed.setdefault(name, f"changes at line {line}")
     needs = [(name, _used(node, at_import=True) & missing) for name, node in definitions.items()]
