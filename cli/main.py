@@ -222,7 +222,9 @@ def _one_line(text: str) -> str:
 
 
 def _fail(line: str, code: int) -> None:
-    sys.stderr.write(f"lbench: {line}\n")
+    from lbench.config.aws_errors import masked_urls  # an argument that the line quotes may hold a password
+
+    sys.stderr.write(f"lbench: {masked_urls(line)}\n")
     sys.exit(code)
 
 

@@ -26,6 +26,7 @@ __all__ = [
     "certificate_text",
     "has_proxy",
     "masked",
+    "masked_urls",
     "refusal_text",
     "resource_failure_text",
     "without_secrets",
@@ -42,12 +43,16 @@ _LONGEST = 300  # characters of AWS's own text that are worth repeating
 
 # Access keys' IDs (IAM documentation, "Unique identifiers"), secret keys (40 characters of base64), tokens and the text
 # that `sts decode-authorization-message` reads (much longer ones), signed URLs, passwords in URLs.
+# Signatures and passwords in URLs; a path loses one of the slashes.
+_IN_URLS = re.compile(
+    r"(?<=X-Amz-Signature=)[^&\s\"]+|(?<=X-Amz-Credential=)[^&\s\"]+|(?<=X-Amz-Security-Token=)[^&\s\"]+"
+    r"|(?<=://)[^/@\s]+(?=@)|(?<=:/)[^/@\s:]+:[^/@\s]+(?=@)"
+)
 _SECRETS = re.compile(
     r"\b(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{12,}\b"
     r"|(?<![\w/+=-])(?=[A-Za-z/+]*[0-9])(?=[a-z0-9/+]*[A-Z])(?=[A-Z0-9/+]*[a-z])[A-Za-z0-9/+]{40}(?![\w/+=-])"
     r"|[\w/+=-]{100,}"
-    r"|(?<=X-Amz-Signature=)[^&\s\"]+|(?<=X-Amz-Credential=)[^&\s\"]+|(?<=X-Amz-Security-Token=)[^&\s\"]+"
-    r"|(?<=://)[^/@\s]+(?=@)"
+    rf"|{_IN_URLS.pattern}"
 )
 _ACTION = re.compile(
     r"(?:not authorized to perform:?|required permission:?|no permission to) ([a-z0-9-]+:[A-Za-z]+\*?)"
@@ -166,6 +171,11 @@ def refusal_text(code: str, text: str) -> str:
 def masked(text: str) -> str:
     """The text with whatever looks like a key, a token, a signature or a password in a URL taken out."""
     return _SECRETS.sub("***", text)
+
+
+def masked_urls(text: str) -> str:
+    """The text without the passwords and signatures in its URLs: for lines that quote what a person typed."""
+    return _IN_URLS.sub("***", text)
 
 
 def without_secrets(text: str) -> str:

@@ -131,7 +131,7 @@ def runtime_folder(fallback_parent: Path = Path("/tmp")) -> Path:
     """Where sockets go: `$XDG_RUNTIME_DIR/lbench` where that folder is ours, else a folder in /tmp that is ours alone.
 
     /tmp, not $TMPDIR: a socket's path has at most about 104 bytes. Anyone can make a folder there first, so
-    its owner and its mode are looked at before it is used.
+    its owner and its mode are looked at before it is used; where it is another's, sockets go beside the sessions.
 
     Raises:
         InputError: it cannot be made, or is not ours alone.
@@ -139,7 +139,11 @@ def runtime_folder(fallback_parent: Path = Path("/tmp")) -> Path:
     base = os.environ.get("XDG_RUNTIME_DIR", "")
     if base and Path(base).is_absolute() and os.access(base, os.W_OK | os.X_OK) and _is_ours(Path(base)):
         return _private(Path(base) / "lbench")
-    return _private(fallback_parent / f"lbench-{os.getuid()}")
+    usual = fallback_parent / f"lbench-{os.getuid()}"
+    with contextlib.suppress(OSError):
+        if usual.lstat().st_uid != os.geteuid():
+            return data_folder("run")
+    return _private(usual)
 
 
 def _is_ours(folder: Path) -> bool:

@@ -195,6 +195,8 @@ def load(
 
 def _read(file: Path) -> dict[str, Any]:
     try:
+        if file.stat().st_uid not in (0, os.geteuid()):
+            raise InputError(f"{file} belongs to another user: set XDG_CONFIG_HOME to a folder that you own")
         return tomllib.loads(utf8(file.read_bytes()).decode())
     except FileNotFoundError:
         return {}

@@ -12,16 +12,22 @@ import contextlib
 import errno
 import os
 import signal
+import stat
+import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 
+from lbench.engine.processes import orphan_guard
 from lbench.engine.processes.lifeline import free_standard_input
 from lbench.engine.service.server import Service
 from lbench.errors import LbenchError
 
 __all__ = ["main"]
+
+_STUCK_S = 20.0  # after the launcher's end: an engine that acts on it has closed everything by then
 
 
 def _print_line(line: dict[str, str]) -> None:
@@ -60,6 +66,24 @@ async def _run(folder: Path, name: str, on_hangup: str) -> None:
         os._exit(0)  # do not wait for threads that will not end; child processes end with their parent
 
 
+@contextlib.contextmanager
+def _guarded() -> Iterator[None]:
+    """While a process beside this one (`orphan_guard`) sees to it that the launcher's end ends it, too."""
+    guard = None
+    if sys.platform == "linux" and stat.S_ISFIFO(os.fstat(0).st_mode):
+        script = Path(orphan_guard.__file__)
+        argv = [sys.executable, "-I", "-S", str(script), str(os.getpid()), str(_STUCK_S)]
+        null = subprocess.DEVNULL
+        with contextlib.suppress(OSError):  # no more processes are allowed: the engine goes on without
+            guard = subprocess.Popen(argv, stdin=0, stdout=null, stderr=null, env={}, cwd="/", process_group=0)
+    try:
+        yield
+    finally:
+        if guard is not None:
+            guard.kill()
+            guard.wait()
+
+
 def main() -> None:
     """Serve one session until it ends."""
     parser = argparse.ArgumentParser(prog="lbench.engine")
@@ -68,7 +92,8 @@ def main() -> None:
     parser.add_argument("--on-hangup", choices=["finish", "stop"], default="stop")
     arguments = parser.parse_args()
     try:
-        asyncio.run(_run(arguments.folder, arguments.name, arguments.on_hangup))
+        with _guarded() if arguments.on_hangup == "stop" else contextlib.nullcontext():
+            asyncio.run(_run(arguments.folder, arguments.name, arguments.on_hangup))
     except (LbenchError, OSError) as error:
         _print_line({"error": _reason(error, arguments.folder)})
         sys.exit(2)

@@ -8,7 +8,7 @@ import os
 import stat
 from pathlib import Path
 
-__all__ = ["make_private"]
+__all__ = ["check_private", "make_private"]
 
 _HOME = "lbench"  # the folder's name in each of the XDG folders
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
@@ -30,6 +30,15 @@ def make_private(folder: Path) -> None:
         at = at.parent
     for path in reversed(missing):
         path.mkdir(mode=0o700, exist_ok=True)
+    check_private(folder)
+
+
+def check_private(folder: Path) -> None:
+    """Check a folder before what lies in it is trusted, and those above it, as `make_private` does.
+
+    Raises:
+        OSError: it is not there, or belongs to another user.
+    """
     ours = [folder, *folder.parents]
     names = [path.name for path in ours]
     for path in ours[: names.index(_HOME) + 1 if _HOME in names else 1]:
@@ -39,7 +48,8 @@ def make_private(folder: Path) -> None:
 def _check(path: Path) -> None:
     found = path.stat()
     own = found.st_uid == os.geteuid()
-    if not own and found.st_uid != 0:
+    owners = {found.st_uid, path.lstat().st_uid}  # a link of another user may lead elsewhere a moment later
+    if not owners <= {0, os.geteuid()}:
         raise PermissionError(errno.EPERM, f"{path} belongs to another user", str(path))
     if found.st_mode & _OTHERS_WRITE:
         if not own:

@@ -760,3 +760,16 @@ def test_a_recorded_call_that_misses_a_file_says_where_to_put_it(lbench: Lbench,
     assert done.returncode == 1 and "or put them into the recording's folder code" in done.stdout + done.stderr
     (home / "data" / "lbench" / "recordings" / "mine" / "code" / "table.txt").write_text("7")
     assert lbench("run", "recorded:mine", "-b", "sequential", "--repeats", "1").returncode == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
+def test_a_recording_that_another_user_put_there_is_not_run(lbench: Lbench, home: Path) -> None:
+    """After `su`, say, the data folder may be another user's. Its code would run here."""
+    theirs = home / "data/lbench/recordings/theirs"
+    theirs.mkdir(parents=True)
+    (theirs / "manifest.json").write_text("{}")
+    for place in (home / "data/lbench", theirs):
+        os.chown(place, 12345, 12345)
+    done = lbench("run", "recorded:theirs")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "belongs to another user; set XDG_DATA_HOME to a folder that you own" in done.stderr

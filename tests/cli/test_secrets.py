@@ -14,6 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
+
+from lbench.cli.main import command
 
 KEY, SECRET, TOKEN = "AKIAHUSHHUSHHUSHHUSH", "hushSECRET/0123456789abcdefghij+ABCDEFGH", "hushTOKEN" * 20
 _RECOGNISED = (KEY.encode(), SECRET.encode(), b"hushTOKEN", b"hushSECRET")
@@ -137,3 +140,18 @@ def test_a_password_in_an_endpoints_url_is_not_repeated(
     for name in ("AWS_ENDPOINT_URL", "LBENCH_S3_ENDPOINT"):
         monkeypatch.setenv(name, "http://me:hushSECRET@bad host")
     run(*command.split())
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("-b", "dask:scheduler=tcp://me:hushSECRET@127.0.0.1:9"),
+        ("-b", "dask:store=s3://me:hushSECRET@bucket/prefix"),
+        ("--data", "https://me:hushSECRET@127.0.0.1/x.csv"),
+        ("--data", "https://127.0.0.1/x.csv?X-Amz-Signature=hushSECRET"),
+    ],
+)
+def test_a_line_that_quotes_an_argument_leaves_out_its_password(home: Path, arguments: tuple[str, ...]) -> None:
+    done = CliRunner().invoke(command, ["run", "kmeans", *arguments])
+    assert done.exit_code == 2 and done.stderr.count("\n") == 1
+    assert "hushSECRET" not in done.output and "***" in done.stderr

@@ -131,11 +131,33 @@ def test_a_link_in_its_place_is_refused(tmp_path: Path) -> None:
         runtime_folder(tmp_path)
 
 
-def test_another_users_folder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    runtime_folder(tmp_path)
-    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
+@pytest.mark.parametrize("kind", ["folder", "link", "file"])
+def test_nobody_can_keep_sockets_away_by_taking_the_name_first(tmp_path: Path, kind: str) -> None:
+    taken = tmp_path / f"lbench-{os.getuid()}"
+    if kind == "folder":
+        taken.mkdir(mode=0o777)
+    elif kind == "file":
+        taken.touch()
+    else:
+        taken.symlink_to(tmp_path / "elsewhere")
+    os.chown(taken, 12345, 12345, follow_symlinks=False)
+    assert runtime_folder(tmp_path) == tmp_path / ".local/share/lbench/run"
+    assert _mode(runtime_folder(tmp_path)) == 0o700
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a link away")
+def test_a_link_of_another_user_to_our_own_folder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may lead to theirs a moment after the look at it."""
+    cache_folder("code")
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    (shared / "lbench").symlink_to(tmp_path / ".cache/lbench")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(shared))
+    assert cache_folder("code") == shared / "lbench/code"
+    os.chown(shared / "lbench", 12345, 12345, follow_symlinks=False)
     with pytest.raises(InputError, match="belongs to another user"):
-        runtime_folder(tmp_path)
+        cache_folder("code")
 
 
 def test_a_home_folder_is_expanded_and_one_of_an_unknown_user_stays_as_typed(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Settings come from config.toml, the environment and the command line; the later wins, the bad is named."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -120,3 +121,12 @@ def test_a_variable_that_is_empty_counts_as_unset(tmp_path: Path) -> None:
     loaded = load(environ={"LBENCH_REGION": "", "LBENCH_REPEATS": ""}, file=tmp_path / "none.toml")
     assert (loaded.values.region, loaded.values.repeats) == (None, "auto")
     assert loaded.origins["region"] == "default"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_the_settings_of_another_user_are_not_taken(tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text('s3_endpoint = "http://127.0.0.1:9"\n')
+    os.chown(file, 12345, 12345)
+    with pytest.raises(InputError, match="belongs to another user: set XDG_CONFIG_HOME to a folder that you own"):
+        load({}, environ={}, file=file)

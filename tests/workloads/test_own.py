@@ -251,6 +251,16 @@ def test_a_damaged_snapshot_is_made_again(write: Write) -> None:
     assert copy.read_text() == PLAIN
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
+def test_a_snapshot_below_a_folder_of_another_user_is_not_run(write: Write) -> None:
+    path = write("mine.py")
+    code = registry.describe(f"{path}:job").code
+    assert code is not None
+    os.chown(Path(code.folder).parent, 12345, 12345)
+    with pytest.raises(InputError, match="belongs to another user"):
+        registry.describe(f"{path}:job")
+
+
 def test_an_unwritable_cache_is_refused_in_one_line(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(write("a_file", "")))
     with pytest.raises(InputError, match="set XDG_CACHE_HOME"):

@@ -21,7 +21,7 @@ from pathlib import Path, PurePosixPath
 import msgspec
 
 from lbench.errors import InputError
-from lbench.folders import make_private
+from lbench.folders import check_private, make_private
 from lbench.workloads.own.importer import MARKER, Marker
 from lbench.workloads.own.locate import Located, module_problem
 
@@ -228,6 +228,7 @@ def snapshot(gathered: Gathered) -> Path:
     home = snapshots_folder()
     folder = home / gathered.digest[:32]
     try:
+        make_private(home)
         if not _intact(folder, gathered.files):
             _make(home, folder, gathered.files)
             _tidy(home)
@@ -242,8 +243,8 @@ def snapshot(gathered: Gathered) -> Path:
 
 def _intact(folder: Path, files: Mapping[str, bytes]) -> bool:
     try:
-        if any(path.stat().st_uid not in (0, os.geteuid()) for path in (folder, _pristine(folder))):
-            return False  # put there by another user
+        check_private(folder)
+        check_private(_pristine(folder))
         return _contents(folder) == files == _contents(_pristine(folder))
     except OSError:
         return False
@@ -309,7 +310,6 @@ def restore(folder: Path) -> list[str]:
 
 
 def _make(home: Path, folder: Path, files: Mapping[str, bytes]) -> None:
-    make_private(home)
     for target in (_pristine(folder), folder):
         made = Path(tempfile.mkdtemp(prefix=".making-", dir=home))
         try:

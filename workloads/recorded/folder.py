@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from lbench.errors import InputError
+from lbench.folders import check_private
 from lbench.workloads.recorded.places import recordings_folder
 
 __all__ = [
@@ -109,6 +110,10 @@ def find(name: str) -> Path:
         if "/" in name or name in (".", ".."):
             folder = Path(name).expanduser()
         found = (folder / MANIFEST).is_file()
+        if found and folder.parent == recordings_folder():
+            check_private(folder)
+    except PermissionError as error:
+        raise InputError(f"recorded:{name}: {error.strerror}; set XDG_DATA_HOME to a folder that you own") from None
     except (OSError, RuntimeError):  # a name that is too long, or the home folder of nobody
         found = False
     if not found:

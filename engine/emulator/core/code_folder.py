@@ -17,7 +17,7 @@ from pathlib import Path
 
 from lbench.config.shipped import files_digest, shipped_sources
 from lbench.errors import BackendError, LbenchError
-from lbench.folders import make_private
+from lbench.folders import check_private, make_private
 
 __all__ = ["code_folder"]
 
@@ -40,6 +40,7 @@ def code_folder(files: Mapping[str, bytes] | None = None) -> tuple[Path, str]:
     digest = files_digest(sources)
     folder = _cache() / "lbench" / "code" / digest
     try:
+        make_private(folder.parent)
         if not _intact(folder, sources):
             _build(folder, sources)
         _compile(folder, sources)
@@ -58,8 +59,7 @@ def _cache() -> Path:
 
 def _intact(folder: Path, sources: dict[str, bytes]) -> bool:
     try:
-        if folder.stat().st_uid not in (0, os.geteuid()):
-            return False  # put there by another user
+        check_private(folder)
         there = (path for path in folder.rglob("*") if path.suffix != ".pyc" and path.is_file())
         present = {path.relative_to(folder).as_posix() for path in there}
         return present == set(sources) and all((folder / name).read_bytes() == sources[name] for name in sources)
@@ -68,7 +68,6 @@ def _intact(folder: Path, sources: dict[str, bytes]) -> bool:
 
 
 def _build(folder: Path, sources: dict[str, bytes]) -> None:
-    make_private(folder.parent)
     made = Path(tempfile.mkdtemp(prefix=".making-", dir=folder.parent))
     try:
         for name, content in sources.items():

@@ -292,6 +292,31 @@ def test_when_the_launcher_is_killed_the_engine_stops_and_leaves_nothing(start):
         assert log_of(session) == ""
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nothing would end the guard with the engine")
+def test_an_engine_whose_loop_stands_still_is_killed_once_its_launcher_is_gone():
+    """C code in a job that keeps the interpreter's lock: neither the end of the launcher nor a signal is noticed."""
+    code = (
+        "import asyncio, sys\n"
+        "from lbench.engine import __main__ as engine\n"
+        "engine._STUCK_S = 0.1\n"
+        "async def stuck(*arguments):\n"
+        "    print('begun', flush=True)\n"
+        "    sum(range(10**15))\n"
+        "engine._run = stuck\n"
+        "sys.argv = ['engine', '/nowhere', '--on-hangup', 'stop']\n"
+        "engine.main()\n"
+    )
+    engine = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert engine.stdin is not None and engine.stdout is not None
+    assert engine.stdout.readline() == b"begun\n"
+    everyone = psutil.Process(engine.pid).children()
+    assert len(everyone) == 1 and engine.poll() is None
+    engine.stdin.close()
+    assert engine.wait(_HANG_S) == -signal.SIGKILL
+    assert gone(everyone)
+    engine.stdout.close()
+
+
 def test_when_the_launcher_is_killed_before_the_first_run_the_engine_stops_as_well():
     with launched("stop", plan(seconds=30)) as (launcher, session):
         engine = psutil.Process(session.pid)

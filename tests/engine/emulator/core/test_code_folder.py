@@ -87,6 +87,15 @@ def test_a_folder_that_another_user_put_there_is_made_again() -> None:
     assert folder.stat().st_uid == os.geteuid()
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
+def test_nothing_is_run_from_below_a_folder_of_another_user() -> None:
+    """Whole as it is: its owner can put something else in its place at any time."""
+    folder, _ = code_folder()
+    os.chown(folder.parent, 12345, 12345)
+    with pytest.raises(BackendError, match="belongs to another user"):
+        code_folder()
+
+
 def test_a_damaged_compiled_file_is_made_again() -> None:
     folder, _ = code_folder()
     compiled = Path(importlib.util.cache_from_source(str(folder / "lbench/errors.py")))
