@@ -152,12 +152,16 @@ def _guarded(arguments: Sequence[str]) -> Iterator[None]:
         _fail(_one_line(str(error)), EXIT_FAILED)
     except (KeyboardInterrupt, click.Abort):
         sys.exit(SIGNAL_EXIT_CODES[signal.SIGINT])
-    except OSError as error:
+    except (OSError, RuntimeError) as error:
+        from lbench.config.limits import TOO_MANY_FILES, TOO_MANY_PROCESSES, no_more_processes
+
+        if no_more_processes(error):
+            _fail(TOO_MANY_PROCESSES, EXIT_INPUT)
+        if isinstance(error, RuntimeError):
+            raise
         if isinstance(error, FileNotFoundError) and _working_folder() is None:
             _fail("the working folder no longer exists: change to one that does", EXIT_INPUT)
         if error.errno in (errno.EMFILE, errno.ENFILE):
-            from lbench.config.limits import TOO_MANY_FILES
-
             _fail(TOO_MANY_FILES, EXIT_INPUT)
         if error.errno not in _NO_ROOM:
             raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 from typing import Annotated
 
@@ -9,7 +10,17 @@ import msgspec
 
 from lbench.config.tables import read_rows
 
-__all__ = ["INLINE_BYTES", "TOO_MANY_FILES", "LambdaLimits", "MemoryMb", "TimeoutS", "fits_inline", "limits"]
+__all__ = [
+    "INLINE_BYTES",
+    "TOO_MANY_FILES",
+    "TOO_MANY_PROCESSES",
+    "LambdaLimits",
+    "MemoryMb",
+    "TimeoutS",
+    "fits_inline",
+    "limits",
+    "no_more_processes",
+]
 
 INLINE_BYTES = 6_000_000  # of an event or its answer as JSON, as lbench sends them: below `payload_max_bytes`
 _ENVELOPE_BYTES = 2048  # an event without its task, at most
@@ -44,6 +55,16 @@ class LambdaLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 TOO_MANY_FILES = "too many open files: raise the limit with `ulimit -n 4096`, or lower --concurrency"
+TOO_MANY_PROCESSES = (
+    "no more processes or threads can be started: raise the limit with `ulimit -u 4096`, or lower --concurrency"
+)
+
+
+def no_more_processes(error: BaseException | None) -> bool:
+    """Whether the error says that the limit of processes and threads (RLIMIT_NPROC, a cgroup's pids) is reached."""
+    if isinstance(error, RuntimeError):  # of a thread Python says no more
+        return "can't start new thread" in str(error)
+    return isinstance(error, OSError) and error.errno == errno.EAGAIN
 
 
 @functools.cache

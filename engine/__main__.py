@@ -20,6 +20,7 @@ from pathlib import Path
 
 import msgspec
 
+from lbench.config.limits import TOO_MANY_PROCESSES, no_more_processes
 from lbench.engine.processes import orphan_guard
 from lbench.engine.processes.lifeline import free_standard_input
 from lbench.engine.service.server import Service
@@ -94,13 +95,17 @@ def main() -> None:
     try:
         with _guarded() if arguments.on_hangup == "stop" else contextlib.nullcontext():
             asyncio.run(_run(arguments.folder, arguments.name, arguments.on_hangup))
-    except (LbenchError, OSError) as error:
+    except (LbenchError, OSError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and not no_more_processes(error):
+            raise
         _print_line({"error": _reason(error, arguments.folder)})
         sys.exit(2)
 
 
-def _reason(error: LbenchError | OSError, folder: Path) -> str:
-    if isinstance(error, LbenchError):
+def _reason(error: LbenchError | OSError | RuntimeError, folder: Path) -> str:
+    if no_more_processes(error):
+        return TOO_MANY_PROCESSES
+    if not isinstance(error, OSError):
         return str(error)
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         remedy = "free some, or set XDG_DATA_HOME to a folder with room"

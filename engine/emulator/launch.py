@@ -15,7 +15,7 @@ from typing import Self
 
 import msgspec
 
-from lbench.config.limits import TOO_MANY_FILES
+from lbench.config.limits import TOO_MANY_FILES, TOO_MANY_PROCESSES, no_more_processes
 from lbench.engine.emulator.core.spec import EmulatorConfig, FunctionSpec
 from lbench.engine.processes import child as children
 from lbench.errors import BackendError
@@ -175,7 +175,8 @@ async def launch(
         child = children.start(argv, stdout=subprocess.PIPE, stderr=errors.write)
     except OSError as error:
         errors.close()
-        raise BackendError(f"the emulator cannot be started: {error.strerror}") from None
+        why = TOO_MANY_PROCESSES if no_more_processes(error) else error.strerror
+        raise BackendError(f"the emulator cannot be started: {why}") from None
     finally:
         os.close(errors.write)
     running = RunningEmulator(child, "", errors, config.credentials, region)

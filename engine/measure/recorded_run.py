@@ -9,6 +9,7 @@ from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
 
+from lbench.config.limits import TOO_MANY_PROCESSES, no_more_processes
 from lbench.engine.backends.base import Backend, CountsProcessors, Elastic, EnvironmentInfo
 from lbench.engine.billing.budget import Budget, OverBudget, Purse
 from lbench.engine.billing.pricing import s3_each
@@ -170,6 +171,8 @@ def _status(error: BaseException | None) -> tuple[RunStatus, str | None]:
             return "over_budget", str(error)
         case LbenchError():
             return "failed", str(error)
+        case _ if no_more_processes(error):
+            return "failed", TOO_MANY_PROCESSES
         case _:
             return "failed", "the engine failed: see engine.log"
 

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from lbench._version import __version__
+from lbench.config.limits import TOO_MANY_PROCESSES, no_more_processes
 from lbench.engine.explore.explorer import Explorer
 from lbench.engine.journal.events import JOURNAL_VERSION, SessionEnded, SessionStarted, Warned
 from lbench.engine.journal.lock import FolderLock
@@ -175,8 +176,13 @@ class Service:
         except asyncio.CancelledError:
             reason = "cancelled"
             raise
-        except (LbenchError, OSError) as error:
-            reason = str(error)
+        except (LbenchError, OSError, RuntimeError) as error:
+            if no_more_processes(error):
+                reason = TOO_MANY_PROCESSES
+            elif isinstance(error, RuntimeError):
+                raise
+            else:
+                reason = str(error)
             self._journal.write(Warned("failed", reason))
         finally:
             self._complete = self._complete and reason is None

@@ -67,3 +67,32 @@ def test_no_file_is_left_unclosed(home: Path) -> None:
     argv = [sys.executable, "-X", "dev", "-W", "error", "-m", "lbench", *RUN, "-b", "sequential", "-b", "processes"]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=180, cwd=home, check=False)
     assert done.returncode == 0 and "ResourceWarning" not in done.stderr and "Traceback" not in done.stderr
+
+
+_NO_THREAD = """import threading
+def refuse(*_, **__):
+    raise RuntimeError("can't start new thread")
+threading.Thread.start = refuse
+"""
+_NO_FORK = """import errno, subprocess
+def refuse(*_, **__):
+    raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+subprocess.Popen._execute_child = refuse
+"""
+
+
+@pytest.mark.parametrize("code", [_NO_THREAD, _NO_FORK], ids=["thread", "fork"])
+@pytest.mark.parametrize("module", ["lbench.engine", "lbench"])
+def test_no_more_processes_are_one_line_with_the_limit_to_raise(home: Path, code: str, module: str) -> None:
+    """Root has no such limit: what the system would raise is raised here, in the engine or in the command."""
+    startup = home / "startup"
+    startup.mkdir()
+    indented = "".join(f"    {line}\n" for line in code.splitlines())
+    (startup / "sitecustomize.py").write_text(f"import sys\nif '{module}' in sys.orig_argv:\n{indented}")
+    done = lbench_on(home, *RUN, "-b", "processes", PYTHONPATH=str(startup))
+    if done.returncode == 0:
+        assert code == _NO_THREAD and module == "lbench"  # the command needs none
+        return
+    lines = [line for line in (done.stdout + done.stderr).splitlines() if "ulimit -u" in line]
+    assert lines and all("no more processes or threads can be started" in line for line in lines), done.stderr
+    assert done.returncode in (1, 2) and "see engine.log" not in done.stdout + done.stderr

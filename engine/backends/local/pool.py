@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from lbench.config.limits import TOO_MANY_PROCESSES, no_more_processes
 from lbench.engine.backends.base import EnvironmentInfo, Published
 from lbench.engine.backends.local.worker_process import Lane, WorkerProcess, describe_exit
 from lbench.engine.processes.guardian_client import Guard
@@ -66,7 +67,8 @@ class Pool:
         try:
             self._guard = Guard("workers")
         except OSError as error:
-            raise BackendError(f"cannot start a process for {self._name}: {error.strerror}") from None
+            why = TOO_MANY_PROCESSES if no_more_processes(error) else error.strerror
+            raise BackendError(f"cannot start a process for {self._name}: {why}") from None
         try:
             for slot in range(len(self._slots)):
                 self._start(slot)
