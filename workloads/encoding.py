@@ -113,7 +113,9 @@ def encode(value: Any) -> bytes:
     try:
         encoded = _encoder.encode(value)
         unordered = type(value) not in _PLAIN and _has_set((value,))
-    except (msgspec.MsgspecError, BufferError, OverflowError, RecursionError, TypeError, ValueError) as error:
+    except OverflowError:
+        raise EncodingError("a whole number beyond 64 bits cannot be sent: send it as a text or a float") from None
+    except (msgspec.MsgspecError, BufferError, RecursionError, TypeError, ValueError) as error:
         raise EncodingError(f"a value cannot be sent: {error}") from error
     if unordered:
         raise EncodingError("a set cannot be sent, as its order differs between processes: send sorted(...) of it")

@@ -10,6 +10,7 @@ import codecs
 import hashlib
 import os
 import re
+import stat
 import sys
 import zlib
 from collections.abc import Callable, Generator, Iterator
@@ -87,9 +88,13 @@ def text_lines(text: str, *, final: bool = False) -> tuple[list[str], str]:
 
 def why_no_file(path: Path) -> str:
     """What a path that is no regular file is: a pipe would be read up by whoever looks first."""
-    if os.path.isdir(path):  # noqa: PTH112 - `Path.is_dir` raises for a name that no file can have
-        return "that is a folder: name a file in it"
-    return "it is not a regular file: save it as one" if os.path.exists(path) else "there is no such file"  # noqa: PTH110
+    try:
+        mode = os.stat(path).st_mode  # noqa: PTH116 - replaced in a test
+    except PermissionError as error:
+        return f"it cannot be read: {error.strerror}"
+    except (OSError, ValueError):  # of a name that no file can have, too
+        return "there is no such file"
+    return "that is a folder: name a file in it" if stat.S_ISDIR(mode) else "it is not a regular file: save it as one"
 
 
 class TextFile:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import csv
+import errno
 import gzip
 import io
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgspec
 import pytest
@@ -21,7 +24,7 @@ from lbench.workloads.data_file import describe_file
 from lbench.workloads.map_reduce import MapReduceParams
 from lbench.workloads.map_reduce.inputs import deal, load_input
 from lbench.workloads.map_reduce.table import Layout, rows_of
-from lbench.workloads.textfile import TextFile, text_lines
+from lbench.workloads.textfile import TextFile, text_lines, why_no_file
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -248,6 +251,17 @@ def test_a_file_that_changes_while_it_is_read_is_refused(path: Path) -> None:
         file.truncate(700_000)
     with pytest.raises(DataFileError, match="was changed while it was read"):
         list(rows)
+
+
+def test_a_file_in_a_folder_of_another_user_is_there_but_cannot_be_read(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    assert why_no_file(path) == "there is no such file"
+    monkeypatch.setattr(textfile, "os", SimpleNamespace(stat=refuse))
+    assert why_no_file(path) == "it cannot be read: Permission denied"
 
 
 def test_zeros_behind_compressed_data_are_padding(path: Path) -> None:

@@ -214,6 +214,11 @@ def test_a_set_is_refused_at_any_depth(value: Any) -> None:
         encode(value)
 
 
+def test_a_whole_number_of_more_than_64_bits_says_how_to_send_it() -> None:
+    with pytest.raises(EncodingError, match=r"beyond 64 bits cannot be sent: send it as a text or a float"):
+        encode([2**70])
+
+
 def decoded_or_refused(data: bytes) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
