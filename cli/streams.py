@@ -86,7 +86,7 @@ def end_output(code: int) -> int:
     from lbench.config.exit_codes import EXIT_FAILED
 
     error = output_error()
-    if error is None or code:
+    if error is None:
         return code
     sys.stderr.write(f"lbench: cannot write to standard output: {error.strerror}\n")
-    return EXIT_FAILED
+    return code or EXIT_FAILED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pty
 import subprocess
@@ -9,6 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from lbench.cli import streams
 
 NO_SPACE = "lbench: cannot write to standard output: No space left on device\n"
 READING = (
@@ -58,6 +61,15 @@ def test_output_on_a_full_disk_is_one_line_and_exit_code_1(home: Path, line: str
 def test_errors_that_cannot_be_written_leave_the_exit_code(home: Path, line: str, code: int) -> None:
     assert shell(f"lbench {line} 2>/dev/full").returncode == code
     assert on_a_closed_pipe(*line.split(), closed=("stderr",)).returncode == code
+
+
+def test_findings_that_cannot_be_written_are_not_silent(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`doctor` and `check` end with 1 for what they have found: without the line nobody learns of it."""
+    monkeypatch.setattr(streams, "output_error", lambda: OSError(errno.ENOSPC, "No space left on device"))
+    assert (streams.end_output(1), streams.end_output(0)) == (1, 1)
+    assert capsys.readouterr().err == 2 * NO_SPACE
 
 
 def test_a_usage_error_keeps_its_exit_code_where_nothing_can_be_written(home: Path) -> None:
