@@ -14,7 +14,6 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from lbench.analysis.format import count_text
 from lbench.analysis.parameter_fits import (
     LEAST_RUNS,
     TINY_S,
@@ -36,7 +35,7 @@ from lbench.engine.simulation.compute import speed
 from lbench.engine.simulation.distributions import Lognormal
 from lbench.engine.simulation.parameters import LambdaModel
 from lbench.engine.simulation.platform import BURST
-from lbench.errors import InputError
+from lbench.errors import InputError, count_text
 
 __all__ = ["Calibration", "calibrate", "parameter_file"]
 

@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lbench.analysis.comparison import is_cold, places_used
-from lbench.analysis.format import cores_text, count_text, ms_text, percent_text, times_text
+from lbench.analysis.format import cores_text, ms_text, percent_text, times_text
 from lbench.engine.machine.fingerprint import Environment
 from lbench.engine.session.columns import STATUSES
 from lbench.engine.session.view import RunView, SessionView
+from lbench.errors import count_text
 
 __all__ = ["MOST_LOAD_SHARE", "Explanation", "explain", "explanations", "held_runs", "waits_before_retries"]
 

@@ -237,8 +237,8 @@ def _put_speedups(summaries: dict[str, Summary], groups: dict[str, list[RunView]
 
 def _speedup(line: Line, against: list[RunView], runs: list[RunView]) -> tuple[Line, Callable[[int], float]]:
     """A line with its speedup, and its test as a function of the number of comparisons."""
-    rounds = {key: run for run in against if (key := _round(run)) is not None}
-    pairs = [(rounds[key], run) for run in runs if (key := _round(run)) in rounds]
+    rounds = {key: run for run in against if (key := run.planned.pair_round) is not None}
+    pairs = [(rounds[key], run) for run in runs if (key := run.planned.pair_round) in rounds]
     if len(pairs) > 1:
         over, under = makespans([one for one, _ in pairs]), makespans([other for _, other in pairs])
         if min(over + under, default=0.0) <= 0:
@@ -254,13 +254,6 @@ def _speedup(line: Line, against: list[RunView], runs: list[RunView]) -> tuple[L
         msgspec.structs.replace(line, speedup=ratio_estimate(over, under)),
         lambda count: unpaired_p(over, under, count),
     )
-
-
-def _round(run: RunView) -> int | None:
-    """The round of an alternating session that a run belongs to: its partners ran just before or after it."""
-    if run.planned.schedule != "alternating":
-        return None
-    return run.planned.repeat if run.planned.round is None else run.planned.round
 
 
 def _can_claim(line: Line) -> bool:

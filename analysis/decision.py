@@ -8,7 +8,7 @@ from decimal import Decimal
 import msgspec
 
 from lbench.analysis.comparison import Comparison, Summary
-from lbench.analysis.format import count_text
+from lbench.errors import count_text
 
 __all__ = ["Decision", "decide", "shared_cores_note"]
 

@@ -10,12 +10,13 @@ from typing import Literal
 
 import msgspec
 
-from lbench.analysis.format import count_text, percent_text, seconds_text
+from lbench.analysis.format import percent_text, seconds_text
 from lbench.analysis.grain import grain_notes
 from lbench.config.limits import limits
 from lbench.engine.sampling.model import Noticed, Sample
 from lbench.engine.simulation.distributions import Distribution, Lognormal
 from lbench.engine.simulation.parameters import lambda_model
+from lbench.errors import count_text
 
 __all__ = ["Feasibility", "Finding", "PackageWeight", "feasibility", "headroom_text", "summary_sentence"]
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from lbench.engine.cost.format import ASSUMED, usd_short
+from lbench.errors import count_text
 
 if TYPE_CHECKING:
     from lbench.analysis.statistics import Estimate
@@ -15,7 +16,6 @@ __all__ = [
     "assumed_text",
     "basis_text",
     "cores_text",
-    "count_text",
     "interval_text",
     "interval_title",
     "listed",
@@ -141,11 +141,6 @@ def times_text(ratio: float) -> str:
 def percent_text(share: float) -> str:
     """A share: "0.4 %", "3 %", "120 %"."""
     return f"{share:.1%}".replace("%", " %") if share < 0.00995 else f"{share:.0%}".replace("%", " %")
-
-
-def count_text(count: int, one: str, many: str | None = None) -> str:
-    """A count with its noun: "1 run", "3 runs", "12,000 tasks"."""
-    return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
 def cores_text(cores: float, kind: str = "") -> str:

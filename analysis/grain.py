@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 import msgspec
 import numpy as np
 
-from lbench.analysis.format import count_text, seconds_text
+from lbench.analysis.format import seconds_text
+from lbench.errors import count_text
 
 __all__ = ["grain_notes", "grain_of", "may_be_small"]
 

@@ -9,11 +9,12 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from lbench.analysis.format import count_text, seconds_text
+from lbench.analysis.format import seconds_text
 from lbench.engine.cost import charges as cost
 from lbench.engine.cost.format import usd_short
 from lbench.engine.session.columns import STATUSES
 from lbench.engine.session.view import RunView
+from lbench.errors import count_text
 
 __all__ = ["Hedges", "hedges_of", "hedges_sentence"]
 

@@ -19,6 +19,7 @@ from lbench.config.rented import Profile, is_old, rented
 from lbench.engine.session.clusters import ClusterRuns
 from lbench.engine.simulation.distributions import Lognormal, even_draws
 from lbench.engine.simulation.parameters import LambdaModel
+from lbench.errors import count_text
 
 Floats = NDArray[np.float64]
 
@@ -34,7 +35,7 @@ def local_options(job: Job, runs: Runs, confidence: float) -> Iterator[Option]:
         slower = 1.0 if job.workers == 1 else 1 + (job.contention - 1) * (workers - 1) / (job.workers - 1)
         times = scheduled(job, workers, slower, job.overhead_s, np.ones((1, 1)), confidence)
         yield Option(
-            name=f"this machine, {workers} worker{'s' * (workers > 1)}",
+            name=f"this machine, {count_text(workers, 'worker')}",
             kind="local",
             basis="predicted",
             makespan_s=times,

@@ -4,21 +4,14 @@ from __future__ import annotations
 
 import msgspec
 
-from lbench.analysis.format import (
-    count_text,
-    listed,
-    percent_text,
-    seconds_text,
-    spread_text,
-    times_spread_text,
-    times_text,
-)
+from lbench.analysis.format import listed, percent_text, seconds_text, spread_text, times_spread_text, times_text
 from lbench.analysis.option_types import Option, Options, Sensitivity
 from lbench.analysis.prediction import independent_ratio
 from lbench.analysis.statistics import LEAST_CLAIM, Estimate
 from lbench.config.limits import limits
 from lbench.engine.cost.format import usd_short
 from lbench.engine.sampling.model import Sample
+from lbench.errors import count_text
 
 __all__ = [
     "break_even_sentence",

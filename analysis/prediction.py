@@ -16,15 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lbench.analysis.comparison import Comparison, by_label
-from lbench.analysis.format import (
-    count_text,
-    listed,
-    percent_text,
-    seconds_text,
-    spread_text,
-    times_spread_text,
-    times_text,
-)
+from lbench.analysis.format import listed, percent_text, seconds_text, spread_text, times_spread_text, times_text
 from lbench.analysis.statistics import LEAST_CLAIM, Estimate
 from lbench.config.limits import fits_inline, limits
 from lbench.config.prices import rates
@@ -37,6 +29,7 @@ from lbench.engine.session.view import RunView
 from lbench.engine.simulation.distributions import Lognormal, even_draws
 from lbench.engine.simulation.fan_out import Stage, simulate_stage
 from lbench.engine.simulation.parameters import LambdaModel, lambda_model
+from lbench.errors import count_text
 
 __all__ = [
     "LABEL",

@@ -11,11 +11,12 @@ from typing import Any
 
 import msgspec
 
-from lbench.analysis.format import count_text, listed
+from lbench.analysis.format import listed
 from lbench.analysis.stability import machine_warnings
 from lbench.engine.journal.events import ComparisonEnded, Warned
 from lbench.engine.session.sweeps import earlier_parts
 from lbench.engine.session.view import RunView, SessionView, load_folder
+from lbench.errors import count_text
 
 __all__ = ["cut_off_runs", "joined", "load_whole", "resumed_text", "unfinished_runs", "whole_comparisons"]
 

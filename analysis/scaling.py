@@ -19,13 +19,13 @@ from lbench.analysis.break_even import BreakEven, break_evens
 from lbench.analysis.comparison import Bill, Comparison, Line, Summary, Temperature, compare, price_basis, runs_of_line
 from lbench.analysis.crossings import Crossing, Rival, course
 from lbench.analysis.curves import Shape, fit, shape_of
-from lbench.analysis.format import count_text, listed
+from lbench.analysis.format import listed
 from lbench.analysis.prediction import LABEL, PredictedLine
 from lbench.analysis.resumed import unfinished_runs
 from lbench.analysis.series import Point, Series
 from lbench.analysis.statistics import FULL_INTERVAL, Estimate, median_estimate
 from lbench.engine.session.view import RunView, SessionView
-from lbench.errors import InputError
+from lbench.errors import InputError, count_text
 
 __all__ = ["SETTING_AXES", "Mark", "Predict", "Scaling", "scalings"]
 
@@ -338,10 +338,8 @@ def _amounts(amounts: list[Decimal | None]) -> list[float]:
 
 def _round(number: int, run: RunView) -> int | None:
     """A key that runs of the same round and session share."""
-    planned = run.planned
-    if planned.schedule != "alternating":
-        return None
-    return number * 1_000_000 + (planned.repeat if planned.round is None else planned.round)
+    pair = run.planned.pair_round
+    return None if pair is None else number * 1_000_000 + pair
 
 
 def _predicted_point(place: float, line: PredictedLine, temperature: Temperature) -> Point:

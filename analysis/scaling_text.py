@@ -9,7 +9,6 @@ from lbench.analysis.break_even import BreakEven
 from lbench.analysis.comparison import Temperature
 from lbench.analysis.crossings import Crossing, Rival
 from lbench.analysis.format import (
-    count_text,
     listed,
     percent_text,
     seconds_text,
@@ -23,6 +22,7 @@ from lbench.analysis.series import Point, Series
 from lbench.analysis.speedup_laws import Efficiency, fit_law, law_text, strong_scaling, weak_scaling
 from lbench.analysis.statistics import CLAIM_LEVEL, FULL_INTERVAL, holm, ratio_estimate, unpaired_p
 from lbench.engine.cost.format import usd_short
+from lbench.errors import count_text
 
 __all__ = [
     "axis_text",

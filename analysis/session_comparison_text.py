@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lbench.analysis.effects import MOST_REPEATS, Effect
-from lbench.analysis.format import count_text, times_spread_text, times_text
+from lbench.analysis.format import times_spread_text, times_text
 from lbench.analysis.session_comparison import Job, Row, SessionComparison
+from lbench.errors import count_text
 
 __all__ = ["change_text", "comparison_sentence", "needed_text", "permutation_text", "verdict_lines"]
 

@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lbench.analysis.curves import resampled_medians
-from lbench.analysis.format import count_text, percent_text, seconds_text
+from lbench.analysis.format import percent_text, seconds_text
 from lbench.analysis.series import Series
 from lbench.analysis.statistics import FULL_INTERVAL, Estimate, percentile_tail, ratio_estimate
+from lbench.errors import count_text
 
 __all__ = [
     "Efficiency",

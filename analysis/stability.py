@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from lbench.analysis.causes import MOST_LOAD_SHARE, held_runs, waits_before_retries
 from lbench.analysis.comparison import by_label, is_cold, makespans
-from lbench.analysis.format import cores_text, count_text, listed, percent_text
+from lbench.analysis.format import cores_text, listed, percent_text
 from lbench.analysis.grain import grain_of
 from lbench.analysis.statistics import (
     FULL_INTERVAL,
@@ -27,6 +27,7 @@ from lbench.engine.machine.monitor import machine_notices, sample_notices
 from lbench.engine.model import Warning_, point_text
 from lbench.engine.session.columns import STATUSES
 from lbench.engine.session.view import RunView, SessionView
+from lbench.errors import count_text
 
 __all__ = ["idle_share", "machine_warnings", "stability_warnings"]
 

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from lbench.analysis.comparison import Bill, compare
 from lbench.analysis.format import (
-    count_text,
     listed,
     ms_text,
     percent_text,
@@ -38,6 +37,7 @@ from lbench.analysis.statistics import (
 )
 from lbench.config.limits import limits
 from lbench.engine.session.view import RunView, SessionView
+from lbench.errors import count_text
 
 __all__ = [
     "LEAST_RUNS",

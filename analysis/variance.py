@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lbench.analysis.comparison import is_cold, makespans
-from lbench.analysis.format import count_text, listed, ms_text, percent_text
+from lbench.analysis.format import listed, ms_text, percent_text
 from lbench.analysis.statistics import coefficient_of_variation
 from lbench.engine.session.columns import STATUSES
 from lbench.engine.session.view import RunView
+from lbench.errors import count_text
 
 __all__ = [
     "Part",

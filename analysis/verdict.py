@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from lbench.analysis.comparison import Comparison, Line, Summary
-from lbench.analysis.format import count_text, listed, seconds_text, spread_text, times_spread_text, times_text
+from lbench.analysis.format import listed, seconds_text, spread_text, times_spread_text, times_text
 from lbench.analysis.statistics import LEAST_CLAIM, Estimate
 from lbench.engine.cost.format import usd_short
+from lbench.errors import count_text
 
 __all__ = ["answer_sentence", "cost_clause", "doubt_text", "name_of", "speedup_clause"]
 

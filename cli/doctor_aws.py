@@ -236,9 +236,9 @@ async def _denied(client: Any, source: str, actions: list[str], statement: dict[
 
 
 async def _quota(session: Any, stack: str) -> list[Finding]:
-    from lbench.analysis.format import count_text
     from lbench.config.account_memory import memory_limit, memory_limit_text
     from lbench.config.aws import aws_client
+    from lbench.errors import count_text
 
     try:
         async with aws_client(session, "lambda", attempts=_ATTEMPTS) as client:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from lbench.analysis.comparison import by_label
-from lbench.analysis.format import count_text, ms_text
+from lbench.analysis.format import ms_text
 from lbench.analysis.function_calls import CallGroup, Calls, calls_of
 from lbench.cli.tables import Column, backend_cell
 from lbench.engine.session.view import RunView
+from lbench.errors import count_text
 
 __all__ = ["call_columns", "call_lines"]
 

@@ -9,13 +9,14 @@ from signal import Signals
 from types import TracebackType
 from typing import Self
 
-from lbench.analysis.format import count_text, seconds_text
+from lbench.analysis.format import seconds_text
 from lbench.analysis.progress import Outlook, outlooks
 from lbench.engine.billing.running import RunningBills
 from lbench.engine.cost.format import usd_short
 from lbench.engine.journal.events import Answered, Event, RunEnded, RunStarted, Warned
 from lbench.engine.model import point_text
 from lbench.engine.session.view import RunView, SessionView
+from lbench.errors import count_text
 
 __all__ = ["PlainProgress", "Progress", "current_runs", "place_text"]
 

@@ -12,7 +12,6 @@ from lbench.analysis.comparison import Comparison, Line, Summary, by_label, comp
 from lbench.analysis.format import (
     assumed_text,
     basis_text,
-    count_text,
     interval_text,
     interval_title,
     listed,
@@ -52,6 +51,7 @@ from lbench.engine.cost.format import usd_short
 from lbench.engine.model import Document
 from lbench.engine.plan.plan import Plan, resolve_params, settings_of
 from lbench.engine.session.view import RunView, SessionView
+from lbench.errors import count_text
 from lbench.workloads import registry
 from lbench.workloads.parameters import settable
 

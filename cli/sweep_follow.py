@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lbench.analysis.format import count_text
 from lbench.cli.confirm import ask_about
 from lbench.cli.report import bound_lines
 from lbench.cli.sweep_end import measure_points
@@ -12,6 +11,7 @@ from lbench.cli.sweep_report import print_sweep
 from lbench.cli.sweep_run import Earlier, SweepMeasurement, points_left, stopped_sweep
 from lbench.engine.model import point_text
 from lbench.engine.plan.sweep import SweepPlan
+from lbench.errors import count_text
 
 __all__ = ["ask_for_sweep", "measure_sweep"]
 

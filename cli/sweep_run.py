@@ -12,7 +12,7 @@ from statistics import median
 import msgspec
 
 from lbench.analysis.comparison import by_label, makespans
-from lbench.analysis.format import count_text, seconds_text
+from lbench.analysis.format import seconds_text
 from lbench.analysis.next_points import next_points
 from lbench.analysis.resumed import whole_comparisons
 from lbench.analysis.scaling import scalings
@@ -28,7 +28,7 @@ from lbench.engine.service.client import Follower
 from lbench.engine.session.index import session_folders
 from lbench.engine.session.sweeps import sweep_id
 from lbench.engine.session.view import SessionView, load_folder
-from lbench.errors import InputError, LbenchError
+from lbench.errors import InputError, LbenchError, count_text
 
 __all__ = [
     "Earlier",

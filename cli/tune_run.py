@@ -9,14 +9,7 @@ from pathlib import Path
 import msgspec
 from rich.text import Text
 
-from lbench.analysis.format import (
-    count_text,
-    interval_text,
-    interval_title,
-    percent_text,
-    seconds_text,
-    usd_estimate_text,
-)
+from lbench.analysis.format import interval_text, interval_title, percent_text, seconds_text, usd_estimate_text
 from lbench.analysis.resumed import joined, whole_comparisons
 from lbench.analysis.tuning import (
     LEAST_RUNS,
@@ -53,7 +46,7 @@ from lbench.engine.plan.plan import Plan, resolve_params, settings_of
 from lbench.engine.plan.sweep import Axis, Point, SweepPlan, definition, own_setting, parse_axis
 from lbench.engine.plan.validate import validate
 from lbench.engine.session.view import SessionView
-from lbench.errors import InputError
+from lbench.errors import InputError, count_text
 from lbench.workloads import registry
 
 __all__ = ["TunePlan", "ask_for_tuning", "measure_tuning", "next_trial", "stopped_tuning", "tried", "tune_plan"]

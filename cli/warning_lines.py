@@ -6,8 +6,9 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 
-from lbench.analysis.format import count_text, listed
+from lbench.analysis.format import listed
 from lbench.engine.model import Warning_
+from lbench.errors import count_text
 
 __all__ = ["warning_lines"]
 

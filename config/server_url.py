@@ -1,12 +1,21 @@
-"""The URL of a server that a user names."""
+"""The URL or the address of a server that a user names."""
 
 from __future__ import annotations
 
+import ipaddress
 from urllib.parse import urlsplit
 
 from lbench.errors import InputError
 
-__all__ = ["check_server_url"]
+__all__ = ["check_server_url", "is_loopback"]
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach a server that listens there."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def check_server_url(name: str, url: str) -> None:

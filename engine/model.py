@@ -44,6 +44,7 @@ __all__ = [
     "Measures",
     "Milliseconds",
     "Origin",
+    "Paired",
     "Prediction",
     "Pricing",
     "PricingTexts",
@@ -347,7 +348,23 @@ class Interaction(msgspec.Struct, frozen=True):
     coarse_tasks: int = 0  # so many of its first tasks draw a picture of few points, to be shown first
 
 
-class Run(msgspec.Struct, frozen=True):
+class Paired:
+    """What a run and its record say of its partners."""
+
+    __slots__ = ()
+    schedule: Schedule
+    repeat: int
+    round: int | None
+
+    @property
+    def pair_round(self) -> int | None:
+        """The round of an alternating session: its runs ran just before or after each other. None: it has no pairs."""
+        if self.schedule != "alternating":
+            return None
+        return self.repeat if self.round is None else self.round
+
+
+class Run(Paired, msgspec.Struct, frozen=True):
     """One job on one backend, once."""
 
     id: str

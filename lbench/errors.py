@@ -12,7 +12,8 @@
 
 This module is the ground floor: every folder may import it, and it imports nothing. So texts from outside, which errors
 quote and every view shows, are made harmless for a terminal here too: a file, a remote log or a name may hold escapes that
-set the terminal's title or the clipboard, eight-bit controls, and marks that reorder text.
+set the terminal's title or the clipboard, eight-bit controls, and marks that reorder text. And a count is written with its
+noun here, as sentences of every folder need it.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ __all__ = [
     "SessionFileError",
     "UnknownNameError",
     "WorkloadError",
+    "count_text",
     "utf8",
     "visible",
     "visible_json",
@@ -100,6 +102,11 @@ def _spelled_json(match: re.Match[bytes]) -> bytes:
         return _SHORT[found]
     text = chr(int(found[2:], 16)) if found.startswith(b"\\u") else found.decode()
     return visible(text).replace("\\", "\\\\").encode()
+
+
+def count_text(count: int, one: str, many: str | None = None) -> str:
+    """A count with its noun: "1 run", "3 runs", "12,000 tasks"."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
 class LbenchError(Exception):

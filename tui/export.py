@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lbench.analysis.format import count_text
 from lbench.analysis.resumed import load_whole
 from lbench.analysis.stability import stability_warnings
 from lbench.config.folders import typed_path
@@ -14,7 +13,7 @@ from lbench.engine.export.rescue import journal_is_whole, rescue
 from lbench.engine.journal.events import SessionEnded
 from lbench.engine.session.labels import read_meta
 from lbench.engine.session.view import SessionView
-from lbench.errors import InputError
+from lbench.errors import InputError, count_text
 
 __all__ = ["check_target", "export", "proposed", "rescued"]
 

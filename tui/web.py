@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import os
 import secrets
 import socket
@@ -23,10 +22,11 @@ from aiohttp import WSMsgType, web
 from textual_serve.app_service import AppService
 from textual_serve.download_manager import DownloadManager
 
+from lbench.config.server_url import is_loopback
 from lbench.engine.processes.lifeline import PARENT
 from lbench.errors import InputError
 
-__all__ = ["PageServer", "is_loopback"]
+__all__ = ["PageServer"]
 
 _STATIC = Path(textual_serve.__file__).parent / "static"
 _MOST_PAGES = 8  # open at once: each is a process
@@ -40,16 +40,6 @@ _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-store",
 }
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach a server that listens there."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 class _Screens(AppService):

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 
-from lbench.errors import DataFileError
+from lbench.errors import DataFileError, count_text
 from lbench.workloads.textfile import LONGEST_LINE
 
 __all__ = ["MISSING_TEXTS", "CsvRow", "CsvRows", "canonical", "header_name", "letters", "of_width", "parse_rows"]
@@ -81,9 +81,9 @@ class CsvRows:
         """Lines that are no rows of their own."""
         notes = []
         if self.blank:
-            notes.append(f"{self.blank:,} blank line{'s' * (self.blank != 1)} left out")
+            notes.append(f"{count_text(self.blank, 'blank line')} left out")
         if self.spanned:
-            notes.append(f"{self.spanned:,} row{'s' * (self.spanned != 1)} of several lines, within quotation marks")
+            notes.append(f"{count_text(self.spanned, 'row')} of several lines, within quotation marks")
         return notes
 
     def __iter__(self) -> Iterator[CsvRow]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from lbench.errors import DataFileError
+from lbench.errors import DataFileError, count_text
 from lbench.workloads.census_forms import formed_file
 from lbench.workloads.csv_rows import CsvRow, CsvRows, header_name, letters
 from lbench.workloads.textfile import TextFile
@@ -84,7 +84,7 @@ def _table(path: Path, encoding: str | None, watch: Callable[[int], None] | None
     if odd is not None:
         bad = count - widths[len(columns)]
         why = odd.problem or f"{len(odd.cells)} fields in place of {len(columns)}"
-        notes.append(f"{bad:,} bad row{'s' * (bad != 1)} (first: line {odd.line:,}: {why})")
+        notes.append(f"{count_text(bad, 'bad row')} (first: line {odd.line:,}: {why})")
     notes += [*rows.notes, *file.notes]
     notes.append("for example: lbench run map_reduce --data FILE -p by=COLUMN -p column=COLUMN_OF_NUMBERS")
     return DataFile(f"{file.origin}, SHA-256 {file.digest()}", count, len(columns), notes)

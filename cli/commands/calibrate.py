@@ -76,9 +76,9 @@ def command(sessions: tuple[str, ...], backend: str, out: Path | None, as_json: 
 
 
 def _show(found: Calibration) -> None:
-    from lbench.analysis.format import count_text
     from lbench.cli.console import QUIET, console
     from lbench.cli.tables import Column, print_table
+    from lbench.errors import count_text
 
     titles = ("PARAMETER", "MODEL", "FITTED", "95 %", "SIGMA", "FROM")
     columns = [

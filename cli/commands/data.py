@@ -16,10 +16,9 @@ __all__ = ["command"]
 )
 def command(path: Path | None, encoding: str | None) -> None:
     """Explain how to get the Lending Club loans; with PATH, show what `lbench run --data PATH` uses of it."""
-    from lbench.analysis.format import count_text
     from lbench.cli.reading import ReadingProgress
     from lbench.config.folders import is_file
-    from lbench.errors import InputError, visible
+    from lbench.errors import InputError, count_text, visible
     from lbench.workloads.data_file import describe_file
     from lbench.workloads.textfile import why_no_file
 

@@ -241,8 +241,8 @@ def _print_plan(base: str, wanted: Wanted, stack: Stack | None, unknown: str | N
     """Print the plan of a deployment; `unknown`: why the present stack could not be read."""
     import json
 
-    from lbench.analysis.format import count_text
     from lbench.config.deployment import function_name
+    from lbench.errors import count_text
     from lbench.lambda_src.deploy import choose, parameters
     from lbench.lambda_src.policy import caller_policy
     from lbench.lambda_src.template import render

@@ -107,9 +107,8 @@ def _cluster(settings: DaskSettings) -> Iterator[Finding]:
     """The workers of a Dask cluster: threads, memory, versions."""
     import asyncio
 
-    from lbench.analysis.format import count_text
     from lbench.engine.backends.cluster.dask import look_at_cluster
-    from lbench.errors import BackendError, InputError
+    from lbench.errors import BackendError, InputError, count_text
 
     try:
         workers = asyncio.run(look_at_cluster(msgspec.structs.replace(settings, any_versions=True)))

@@ -165,7 +165,7 @@ def _changes(text: str | None) -> dict[str, float]:
 
 
 def _print(sample: Sample, found: Options, changes: dict[str, float], overheads_s: dict[str, float]) -> None:
-    from lbench.analysis.format import count_text, seconds_text
+    from lbench.analysis.format import seconds_text
     from lbench.analysis.grain import grain_notes
     from lbench.analysis.options_text import (
         break_even_sentence,
@@ -179,6 +179,7 @@ def _print(sample: Sample, found: Options, changes: dict[str, float], overheads_
     )
     from lbench.cli.console import BRIGHT, QUIET, WARN, console
     from lbench.cli.tables import print_line, print_table
+    from lbench.errors import count_text
 
     out = console()
     print_table(out, _columns(found))

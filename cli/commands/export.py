@@ -22,9 +22,9 @@ def command(session: str, format_: str | None, out: Path) -> None:
 
     SESSION is an id or its beginning, `last`, or the path of a folder, journal or JSON document.
     """
-    from lbench.analysis.format import count_text
     from lbench.cli.documents import load_document
     from lbench.engine.export import files as outputs
+    from lbench.errors import count_text
 
     chosen = _format(format_, out)
     if chosen == "html":

@@ -30,9 +30,8 @@ def command(sessions: tuple[str, ...], out: Path, figures: Path | None) -> None:
       lbench report last -o report.html
       lbench report laptop.json server.json -o report.html --figures figures
     """
-    from lbench.analysis.format import count_text
     from lbench.cli.html.write import check_report, write_report
-    from lbench.errors import InputError
+    from lbench.errors import InputError, count_text
 
     if out.suffix.lower() not in (".html", ".htm"):
         raise InputError(f"-o must end in .html, got {out}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from lbench.config.server_url import is_loopback
 from lbench.errors import InputError
 
 __all__ = ["command"]
@@ -28,7 +29,6 @@ def command(host: str, port: int, allow_remote: bool) -> None:
         raise InputError(
             "lbench serve requires the package textual-serve: install it with `pip install 'lbench[serve]'`"
         )
-    from lbench.tui.web import is_loopback
 
     if not (allow_remote or is_loopback(host)):
         raise InputError(

@@ -12,7 +12,7 @@ import msgspec
 from lbench.analysis.break_even import BreakEven
 from lbench.analysis.causes import explanations, held_runs
 from lbench.analysis.comparison import Comparison, Line, Summary, by_label, compare
-from lbench.analysis.format import count_text, percent_text
+from lbench.analysis.format import percent_text
 from lbench.analysis.function_calls import calls_of
 from lbench.analysis.hedging import hedges_of, hedges_sentence
 from lbench.analysis.prediction import predict_comparison, predicted_sentence
@@ -33,7 +33,7 @@ from lbench.cli.html.tuning import is_tuning, tuning_section
 from lbench.engine.billing.bill import run_bill, run_cost_of
 from lbench.engine.cost.format import usd_short
 from lbench.engine.session.view import RunView, SessionView
-from lbench.errors import InputError
+from lbench.errors import InputError, count_text
 
 __all__ = ["Content", "content_of"]
 

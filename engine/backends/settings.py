@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import os
 import re
@@ -15,6 +14,7 @@ from msgspec import Meta
 
 from lbench.config.deployment import DEFAULT_STACK
 from lbench.config.limits import MemoryMb, TimeoutS, limits
+from lbench.config.server_url import is_loopback
 from lbench.errors import InputError
 
 __all__ = [
@@ -29,7 +29,6 @@ __all__ = [
     "SequentialSettings",
     "ServedSettings",
     "SimulatedSettings",
-    "is_loopback",
     "parse_store",
 ]
 
@@ -209,15 +208,6 @@ class SimulatedSettings(LambdaSettings, frozen=True, kw_only=True, forbid_unknow
     ] = None
 
 
-def is_loopback(address: str) -> bool:
-    """Whether an address such as tcp://127.0.0.1:8786 can be reached from this machine alone."""
-    try:
-        host = urlsplit(address).hostname or ""
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _PREFIX_MAX = 512  # characters: a key has at most 1,024 bytes
 
@@ -307,9 +297,9 @@ class DaskSettings(ClusterSettings, frozen=True, kw_only=True, forbid_unknown_fi
         """Whether the cluster is started here, or is reached by the loopback interface."""
         try:
             where = self.address()
+            return where is None or is_loopback(urlsplit(where).hostname or "")
         except (OSError, ValueError):
             return False
-        return where is None or is_loopback(where)
 
 
 class ExecutorSettings(ClusterSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -14,7 +14,7 @@ import msgspec
 
 from lbench.config.folders import is_folder, write_whole
 from lbench.engine.export.document import encode_document
-from lbench.engine.model import Document, Invocation, Run
+from lbench.engine.model import Document, Invocation
 from lbench.errors import InputError, LbenchError
 
 __all__ = ["EXPORTS", "FORMATS", "check_writable", "columns_of", "csv_text", "encode", "format_of", "rows_of", "write"]
@@ -129,7 +129,7 @@ def rows_of(document: Document) -> Iterator[dict[str, Any]]:
             "run_usd": cost.usd if cost else None,
             "run_rent_usd": cost.items.machine_rent if cost else None,
             "run_cold": run.cold,
-            "run_round": _round(run),
+            "run_round": run.pair_round,
             "run_point": None if run.sweep is None else msgspec.json.encode(run.sweep.point).decode(),
             "run_oversubscribed": run.oversubscribed,
             "run_rent_usd_per_hour": None if run.pricing is None else run.pricing.rent_usd_per_hour,
@@ -146,13 +146,6 @@ def rows_of(document: Document) -> Iterator[dict[str, Any]]:
                 "error_retriable": error.retriable if error else None,
                 **figures,
             }
-
-
-def _round(run: Run) -> int | None:
-    """The round of an alternating session: runs of one round are pairs."""
-    if run.schedule != "alternating":
-        return None
-    return run.repeat if run.round is None else run.round
 
 
 def csv_text(document: Document) -> str:

@@ -24,6 +24,7 @@ from lbench.engine.model import (
     Measures,
     Milliseconds,
     Origin,
+    Paired,
     Pricing,
     RunStatus,
     Schedule,
@@ -80,7 +81,7 @@ class SessionStarted(_Event, tag="session"):
     version: int = 0
 
 
-class RunPlanned(_Event, tag="planned"):
+class RunPlanned(Paired, _Event, tag="planned"):
     """A run of the plan, recorded before it starts so that a viewer can show the whole table."""
 
     run: str

@@ -13,6 +13,7 @@ from typing import Self
 import msgspec
 
 from lbench.engine.machine.fingerprint import Environment, MachineSample, cgroups, load_1m
+from lbench.errors import count_text
 
 __all__ = ["Notice", "Sampler", "Usage", "busy", "machine_notices", "sample_notices"]
 
@@ -195,7 +196,7 @@ def sample_notices(samples: Iterable[MachineSample]) -> list[Notice]:
         notices.append(
             Notice(
                 "cpu_throttled",
-                f"a CPU quota throttled the work in {throttled:,} period{'s' * (throttled > 1)}: times are longer "
+                f"a CPU quota throttled the work in {count_text(throttled, 'period')}: times are longer "
                 "than on whole cores; raise the quota or use fewer workers",
             )
         )

@@ -19,6 +19,7 @@ from lbench.engine.simulation.distributions import Lognormal
 from lbench.engine.simulation.environments import warm_after
 from lbench.engine.simulation.network import slow_start_s, transfer_s
 from lbench.engine.simulation.parameters import LambdaModel
+from lbench.errors import count_text
 
 __all__ = ["BURST", "Draws", "Environment", "Host", "Load", "Placed", "Platform", "Refused"]
 
@@ -145,9 +146,7 @@ class Platform:
         """
         burst = grows and self._growing >= BURST
         if self._busy >= self._concurrency:
-            return Refused(
-                f"the account allows {self._concurrency:,} environment{'s' * (self._concurrency != 1)} at once"
-            )
+            return Refused(f"the account allows {count_text(self._concurrency, 'environment')} at once")
         if not self._rate.take(now_s):
             return Refused(f"the account allows {self._rate.most:,.0f} requests a second")
         if self._unplaced >= len(self._idle) and not self._ramp.take(now_s):

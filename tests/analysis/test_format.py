@@ -10,7 +10,6 @@ from lbench.analysis.format import (
     assumed_text,
     basis_text,
     cores_text,
-    count_text,
     interval_text,
     interval_title,
     listed,
@@ -116,12 +115,6 @@ def test_small_and_large_figures_keep_their_digits() -> None:
     assert interval_text(Estimate(0.005, 0.001, 0.00999), unit=True) == "1.00–9.99 ms"
     assert [times_text(value) for value in (9.994, 9.996)] == ["9.99×", "10.0×"]
     assert [percent_text(value) for value in (0.0099, 0.01, 0.0)] == ["1.0 %", "1 %", "0.0 %"]
-
-
-def test_a_count_has_its_noun() -> None:
-    assert [count_text(*each) for each in ((1, "run"), (0, "run"), (12_000, "task"), (2, "entry", "entries"))] == [
-        "1 run", "0 runs", "12,000 tasks", "2 entries",
-    ]  # fmt: skip
 
 
 def quote(**changes: Any) -> Quote:

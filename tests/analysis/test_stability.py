@@ -10,6 +10,7 @@ from lbench.analysis import stability
 from lbench.analysis.stability import idle_share, machine_warnings, stability_warnings
 from lbench.analysis.statistics import Change, Trend
 from lbench.config.prices import rates
+from lbench.engine.backends import catalog
 from lbench.engine.journal.events import (
     Answered,
     Dispatched,
@@ -768,3 +769,7 @@ def test_the_mean_of_warm_tasks_and_the_widest_stage_decide_about_a_batch(make_e
     assert warned(fold(events))["small_tasks"].startswith(
         "sequential: tasks take 0.50 ms, handing one over takes 0.50 ms: --batch 19 would"
     )
+
+
+def test_the_backends_without_cold_repeats_are_the_clusters() -> None:
+    assert tuple(filter(catalog.is_cluster, catalog.names())) == stability._OTHERS_WORKERS

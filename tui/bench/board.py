@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from lbench.analysis.format import count_text, seconds_text, spread_text, times_text
+from lbench.analysis.format import seconds_text, spread_text, times_text
 from lbench.engine.cost.format import usd_short
+from lbench.errors import count_text
 from lbench.tui.draw.ink import Piece
 from lbench.tui.theme import role_of
 

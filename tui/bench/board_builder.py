@@ -16,7 +16,6 @@ import numpy as np
 
 from lbench.analysis.comparison import Comparison, by_label, compare
 from lbench.analysis.decision import decide, shared_cores_note
-from lbench.analysis.format import count_text
 from lbench.analysis.progress import Outlook, outlooks
 from lbench.analysis.statistics import enough_for
 from lbench.engine.billing.bill import run_bill
@@ -24,6 +23,7 @@ from lbench.engine.billing.running import RunningBills
 from lbench.engine.cost.charges import RunCost, total_usd
 from lbench.engine.model import epoch_s
 from lbench.engine.session.view import RunView
+from lbench.errors import count_text
 from lbench.tui.bench.board import EMPTY, Board, Row
 from lbench.tui.bench.weaknesses import weaknesses
 from lbench.tui.feeds.feed import Frame

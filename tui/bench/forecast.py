@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import msgspec
 
-from lbench.analysis.format import basis_text, count_text, quote_text
+from lbench.analysis.format import basis_text, quote_text
 from lbench.config.settings import load
 from lbench.engine.billing.estimate import quotes
 from lbench.engine.billing.quote import question
 from lbench.engine.machine.fingerprint import Environment
 from lbench.engine.machine.monitor import busy, machine_notices
 from lbench.engine.plan.plan import Plan, fixed_repeats, planned_runs, resolve_params
+from lbench.errors import count_text
 from lbench.tui.draw.ink import Piece, sentence_lines, shorter
 from lbench.workloads import registry
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from lbench.analysis.format import count_text, seconds_text
+from lbench.analysis.format import seconds_text
 from lbench.engine.session.view import RunView
+from lbench.errors import count_text
 
 __all__ = ["LEGEND", "LONGEST_FIRST", "head_width", "lane_name", "lanes_text", "lanes_wanted", "span_text"]
 

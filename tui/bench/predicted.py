@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from lbench.analysis.comparison import Comparison
-from lbench.analysis.format import count_text, seconds_text, times_spread_text, times_text
+from lbench.analysis.format import seconds_text, times_spread_text, times_text
 from lbench.analysis.prediction import PredictedLine, baseline_doubt, predict_comparison, predicted_sentence
 from lbench.engine.cost.format import usd_short
 from lbench.engine.session.view import RunView
-from lbench.errors import InputError
+from lbench.errors import InputError, count_text
 
 __all__ = ["predicted_texts"]
 

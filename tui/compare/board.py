@@ -7,11 +7,12 @@ from collections.abc import Callable, Sequence
 import msgspec
 from rich.cells import cell_len
 
-from lbench.analysis.format import count_text, interval_text, seconds_text, times_interval_text, times_text
+from lbench.analysis.format import interval_text, seconds_text, times_interval_text, times_text
 from lbench.analysis.layout import fitting_columns
 from lbench.analysis.session_comparison import Apart, Job, Row, SessionComparison
 from lbench.analysis.session_comparison_text import change_text, comparison_sentence, needed_text, permutation_text
 from lbench.engine.cost.format import usd_short
+from lbench.errors import count_text
 from lbench.tui.draw.axes import number_text
 from lbench.tui.draw.ink import Piece, aligned, heading, put, right_of, width_of, wrapped
 from lbench.tui.draw.scale import nice_ceiling

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from lbench.analysis.format import count_text
 from lbench.engine.session.view import RunView
+from lbench.errors import count_text
 from lbench.tui.draw.ink import Piece, width_of
 from lbench.tui.draw.picture import Window
 from lbench.tui.explore.messages import comparison_pieces, invitation, notes, picture_title, problem, progress

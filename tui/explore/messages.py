@@ -6,11 +6,12 @@ from collections.abc import Iterable
 from decimal import Decimal
 from typing import Literal
 
-from lbench.analysis.format import count_text, times_text
+from lbench.analysis.format import times_text
 from lbench.analysis.statistics import FULL_INTERVAL, Estimate, median_estimate
 from lbench.engine.backends import catalog
 from lbench.engine.cost.format import usd_short
 from lbench.engine.session.view import RunView
+from lbench.errors import count_text
 from lbench.tui.draw.ink import FIXED, Piece
 from lbench.tui.explore.metrics import Tally
 from lbench.tui.feeds.feed import Frame

@@ -19,8 +19,6 @@ from lbench.tui.feeds.live import EngineFeed
 __all__ = ["ExploreState"]
 
 _LOCAL_FIRST = "processes"
-_COSTS_MONEY = ("lambda",)  # offered only where the person has chosen it
-_ELSEWHERE = ("dask", "executor")  # a cluster of the person's own: offered only where she has chosen it
 _NOT_LIVE = ("simulated",)  # in virtual time: there is nothing to wait for
 _LIMIT_USD = 1.0  # of an exploring on these, where none was set: a key held down spends without anybody counting
 
@@ -94,10 +92,10 @@ class ExploreState:
         self._wanted = self._script = None
         self._steps = []
         self.backends = [
-            Chosen(one.choice, one.compared and one.choice.name not in _COSTS_MONEY) for one in self.backends
+            Chosen(one.choice, one.compared and not catalog.is_paid(one.choice.name)) for one in self.backends
         ]
-        if self.choice.name in _COSTS_MONEY:
-            self.label = next(one.choice.label for one in self.backends if one.choice.name not in _COSTS_MONEY)
+        if catalog.is_paid(self.choice.name):
+            self.label = next(one.choice.label for one in self.backends if not catalog.is_paid(one.choice.name))
 
     # -- the engine
 
@@ -181,11 +179,11 @@ class ExploreState:
 
 
 def _costs_money(plan: Plan) -> bool:
-    return any(choice.name in _COSTS_MONEY for choice in plan.backends)
+    return any(catalog.is_paid(choice.name) for choice in plan.backends)
 
 
 def _offered(plan: Plan) -> list[Chosen]:
-    """The plan's backends, compared; then the others that cost nothing, not compared."""
+    """The plan's backends, compared; then those of this machine that cost nothing, not compared."""
     chosen = {choice.name for choice in plan.backends}
     offered = [Chosen(choice, True) for choice in plan.backends if choice.name not in _NOT_LIVE]
     offered = offered or [Chosen(parse_backend(_LOCAL_FIRST, {}), True)]
@@ -193,7 +191,7 @@ def _offered(plan: Plan) -> list[Chosen]:
     offered += [
         Chosen(parse_backend(name, {}), False)
         for name in catalog.names()
-        if name not in chosen and name not in (*_COSTS_MONEY, *_ELSEWHERE, *_NOT_LIVE)
+        if not (name in chosen or name in _NOT_LIVE or catalog.is_paid(name) or catalog.is_cluster(name))
     ]
     order = {name: number for number, name in enumerate(catalog.names())}
     return sorted(offered, key=lambda one: order[one.choice.name])

@@ -4,19 +4,13 @@ from __future__ import annotations
 
 from typing import Literal
 
-from lbench.analysis.format import (
-    count_text,
-    interval_text,
-    seconds_text,
-    times_interval_text,
-    times_text,
-    usd_spread_text,
-)
+from lbench.analysis.format import interval_text, seconds_text, times_interval_text, times_text, usd_spread_text
 from lbench.analysis.scaling import Scaling
 from lbench.analysis.scaling_text import axis_text, far_side, place_text
 from lbench.analysis.series import Point, Series
 from lbench.analysis.statistics import Estimate
 from lbench.engine.cost.format import usd_short
+from lbench.errors import count_text
 from lbench.tui.draw.curves import Curve, Curves, Spot
 from lbench.tui.draw.ink import Piece, put, right_of, width_of
 from lbench.tui.theme import role_of

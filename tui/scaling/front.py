@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lbench.analysis.format import count_text, interval_text, percent_text, seconds_text
+from lbench.analysis.format import interval_text, percent_text, seconds_text
 from lbench.analysis.tuning import Candidate, Tuned, candidate_text, front, picks_of
 from lbench.engine.cost.format import usd_short
+from lbench.errors import count_text
 from lbench.tui.draw.curves import Curve, Curves, Spot
 from lbench.tui.draw.ink import Piece, put, right_of, width_of, wrapped
 

@@ -10,11 +10,10 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.worker import Worker, get_current_worker
 
-from lbench.analysis.format import count_text
 from lbench.analysis.next_points import next_points
 from lbench.analysis.scaling import Scaling
 from lbench.analysis.scaling_text import axis_text, scaling_notes, scaling_sentence
-from lbench.errors import LbenchError
+from lbench.errors import LbenchError, count_text
 from lbench.tui.draw.ink import Piece, fits, heading, wrapped
 from lbench.tui.feeds.feed import Frame, is_engine, is_record
 from lbench.tui.host import ReadingScreen, keys_of

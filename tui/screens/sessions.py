@@ -13,12 +13,11 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.widgets import Input
 
-from lbench.analysis.format import count_text
 from lbench.engine.cost.format import usd_short
 from lbench.engine.journal.lock import is_live
 from lbench.engine.session.index import when
 from lbench.engine.session.labels import Meta, read_meta, tags_of, write_meta
-from lbench.errors import InputError, LbenchError
+from lbench.errors import InputError, LbenchError, count_text
 from lbench.tui.draw.ink import Piece
 from lbench.tui.host import ReadingScreen, keys_of
 from lbench.tui.screens.ask import AskText, AskYes

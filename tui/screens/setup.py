@@ -15,7 +15,7 @@ from textual.worker import Worker, get_current_worker
 
 from lbench.engine.backends import catalog
 from lbench.engine.plan.plan import Plan
-from lbench.errors import LbenchError
+from lbench.errors import LbenchError, count_text
 from lbench.tui.bench.forecast import Forecast, money_question
 from lbench.tui.draw.ink import Piece
 from lbench.tui.faults import FaultsEnd
@@ -110,7 +110,7 @@ class SetupScreen(FaultsEnd, AnswersInputs, Steady, Screen[Plan | None]):
         if bad:
             here = f"backend.{self.focused.index}" if isinstance(self.focused, Ticks) else ""
             first = self._errors.get("") or self._errors.get("backends") or self._errors.get(here)
-            problem = first or f"{bad} field{'s' * (bad > 1)} cannot be used: marked with ✘"
+            problem = first or f"{count_text(bad, 'field')} cannot be used: marked with ✘"
             self.query_one(Answer).show([(f"✘ {problem}", "wrong")])
             return
         answer: list[Piece] = [("ready: ", "quiet"), ("enter", "key!"), (" starts it", "quiet")]

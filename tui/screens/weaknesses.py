@@ -5,7 +5,7 @@ from __future__ import annotations
 from textual.app import ComposeResult
 from textual.binding import Binding
 
-from lbench.analysis.format import count_text
+from lbench.errors import count_text
 from lbench.tui.host import LbenchScreen
 from lbench.tui.widgets.prose import Prose
 from lbench.tui.widgets.scroll import Scroll

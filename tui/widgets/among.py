@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lbench.analysis.format import count_text, ms_text, percent_text
+from lbench.analysis.format import ms_text, percent_text
 from lbench.analysis.statistics import enough_for
 from lbench.engine.session.columns import STATUSES
 from lbench.engine.session.view import RunView
+from lbench.errors import count_text
 from lbench.tui.draw import histogram
 from lbench.tui.draw.dots import FEW
 from lbench.tui.draw.ink import Piece, heading, put, right_of

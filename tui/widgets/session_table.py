@@ -12,11 +12,11 @@ from textual.binding import Binding
 from textual.message import Message
 from textual.strip import Strip
 
-from lbench.analysis.format import count_text
 from lbench.analysis.layout import fitting_columns
 from lbench.engine.cost.format import usd_short
 from lbench.engine.journal.writer import JOURNAL_NAME
 from lbench.engine.session.index import when
+from lbench.errors import count_text
 from lbench.tui.draw.ink import Piece, aligned, line, put, right_of, width_of
 from lbench.tui.session_index import ONCE, Backend, Entry
 from lbench.tui.theme import EMULATED, role_of

@@ -8,6 +8,7 @@ from typing import Any
 from textual import events
 from textual.strip import Strip
 
+from lbench.errors import count_text
 from lbench.tui.draw.ink import Piece, between, line, width_of, wrapped
 from lbench.tui.host import host_of
 from lbench.tui.widgets.lines import Lines
@@ -53,7 +54,7 @@ def described(workload: str, params: dict[str, Any], tasks: int | None, room: in
 
     `data`: name and size of the data set; "": it is generated, as its parameters say; None: it is not known which.
     """
-    count = "" if tasks is None else f" · {tasks:,} task{'s' * (tasks != 1)}"
+    count = "" if tasks is None else f" · {count_text(tasks, 'task')}"
     width, height = (params.get(name) or params.get("size") for name in ("width", "height"))
     iterations, assignment = params.get("max_iterations"), params.get("assignment")
     if workload == "mandelbrot" and width and height and isinstance(iterations, int) and assignment:

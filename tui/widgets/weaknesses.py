@@ -6,7 +6,7 @@ import textwrap
 
 from textual.strip import Strip
 
-from lbench.analysis.format import count_text
+from lbench.errors import count_text
 from lbench.tui.draw.ink import Piece, heading, line
 from lbench.tui.widgets.lines import Lines
 

@@ -21,7 +21,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from lbench.errors import DataFileError
+from lbench.errors import DataFileError, count_text
 from lbench.workloads.census_forms import Form, formed_file
 from lbench.workloads.csv_rows import MISSING_TEXTS, CsvRow, CsvRows, of_width
 from lbench.workloads.kmeans import KMeansParams
@@ -170,7 +170,7 @@ class _Table:
                 f"{self.path} has {self.bad:,} bad rows of {self.seen:,}, more than {_BAD_LIMIT:.0%} "
                 f"(first: {self.first_bad}): is it damaged?"
             )
-        notes = [f"{self.bad:,} bad row{'s' * (self.bad != 1)} skipped (first: {self.first_bad})"] if self.bad else []
+        notes = [f"{count_text(self.bad, 'bad row')} skipped (first: {self.first_bad})"] if self.bad else []
         if misread := [
             f"{one.column} ({one.first_bad!r})" for one, drop in zip(self.cells, dropped, strict=True) if drop
         ]:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.cluster import kmeans_plusplus
 
-from lbench.errors import InputError
+from lbench.errors import InputError, count_text
 from lbench.workloads.dataset import Dataset
 from lbench.workloads.kmeans import KMeansParams
 from lbench.workloads.kmeans.census import read_census
@@ -78,7 +78,7 @@ def _blobs(params: KMeansParams) -> tuple[NDArray[Any], list[str], str, list[str
         blob = random.randint(0, params.k, len(part))
         part[:] = middles[blob] + random.normal(size=part.shape) * params.spread
     blobs = f"{params.k} blob{'s' * (params.k != 1)} of spread {params.spread:g}"
-    source = f"generated: {blobs}, {params.n_samples:,} row{'s' * (params.n_samples != 1)}, seed {params.seed}"
+    source = f"generated: {blobs}, {count_text(params.n_samples, 'row')}, seed {params.seed}"
     features = [f"x{at + 1}" for at in range(params.n_features)]
     return X, features, source, [f"{params.n_features} columns, not standardised"]
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lbench.errors import count_text
 from lbench.workloads.dataset import Dataset
 from lbench.workloads.map_reduce import MapReduceParams
 from lbench.workloads.map_reduce.records import KEY_BYTES, RECORD_BYTES
@@ -28,15 +29,11 @@ def generated(params: MapReduceParams) -> Dataset:
         values = np.round(random.normal(100.0, 20.0, params.rows), 2)
         lines = [f"k{key},{value}\n" for key, value in zip(chosen.tolist(), values.tolist(), strict=True)]
         meta: dict[str, Any] = {"layout": {"by": 0, "column": 1, "fields": 2, "delimiter": ",", "quoted": False}}
-        return _of_text(
-            lines, f"{params.rows:,} row{'s' * (params.rows != 1)} of {keys:,} key{'s' * (keys != 1)}", 2, params, meta
-        )
+        return _of_text(lines, f"{count_text(params.rows, 'row')} of {count_text(keys, 'key')}", 2, params, meta)
     names = [f"w{number}" for number in range(keys)]
     table = _zipf(random, keys, params.skew, params.rows * _WORDS_A_LINE).reshape(params.rows, _WORDS_A_LINE)
     lines = [" ".join([names[at] for at in row]) + "\n" for row in table.tolist()]
-    return _of_text(
-        lines, f"{params.rows:,} line{'s' * (params.rows != 1)} of {keys:,} word{'s' * (keys != 1)}", 1, params, {}
-    )
+    return _of_text(lines, f"{count_text(params.rows, 'line')} of {count_text(keys, 'word')}", 1, params, {})
 
 
 def _zipf(random: np.random.RandomState, keys: int, skew: float, count: int) -> NDArray[np.int64]:

@@ -19,7 +19,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from lbench.errors import DataFileError, InputError, UnknownNameError
+from lbench.errors import DataFileError, InputError, UnknownNameError, count_text
 from lbench.workloads.census_forms import ADULT, KDD, FormedFile, formed_file
 from lbench.workloads.csv_rows import CsvRow, CsvRows, canonical, header_name, of_width
 from lbench.workloads.dataset import Dataset
@@ -65,9 +65,7 @@ def load_input(params: MapReduceParams, path: Path | None, encoding: str | None 
     data.meta["job"] = params.job
     units = len(data["marks"]) - 1
     if params.tasks is not None and params.tasks > units:
-        data.notes.append(
-            f"{units:,} mapper{'s' * (units > 1)} instead of {params.tasks:,}: a split has at least a row"
-        )
+        data.notes.append(f"{count_text(units, 'mapper')} instead of {params.tasks:,}: a split has at least a row")
     return data
 
 
@@ -215,7 +213,7 @@ def _table(path: Path, params: MapReduceParams, encoding: str | None) -> Dataset
         raise InputError(f"column={column} {what}: name another with -p column=")
     notes = [f"{count:,} of {count + table.bad:,} rows of {table.name} used: {column} by {by}"]
     if table.bad:
-        notes.append(f"{table.bad:,} bad row{'s' * (table.bad != 1)} skipped (first: {table.first_bad})")
+        notes.append(f"{count_text(table.bad, 'bad row')} skipped (first: {table.first_bad})")
     if table.blank:
         notes.append(f"{table.blank:,} blank cells of {column}: counted apart, in no count, sum or mean")
     if table.text_cells:

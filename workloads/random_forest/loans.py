@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lbench.errors import DataFileError
+from lbench.errors import DataFileError, count_text
 from lbench.workloads.csv_rows import CsvRows
 from lbench.workloads.dataset import Dataset
 from lbench.workloads.random_forest.columns import CATEGORIES, FEATURES, MISSING, known_only_after
@@ -147,9 +147,9 @@ def _row_notes(table: Table) -> list[str]:
         counts = ", ".join(f"{count:,} {status}" for status, count in table.unfinished.most_common(8))
         notes.append(f"{sum(table.unfinished.values()):,} loans left out, not finished: {counts}")
     if table.bad:
-        notes.append(f"{table.bad:,} bad row{'s' * (table.bad != 1)} skipped (first: {table.first_bad})")
+        notes.append(f"{count_text(table.bad, 'bad row')} skipped (first: {table.first_bad})")
     if table.remarks:
-        notes.append(f"{table.remarks:,} row{'s' * (table.remarks != 1)} left out that are no loans (totals, headings)")
+        notes.append(f"{count_text(table.remarks, 'row')} left out that are no loans (totals, headings)")
     return notes
 
 

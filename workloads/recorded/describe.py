@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from lbench.errors import InputError
+from lbench.errors import InputError, count_text
 from lbench.workloads.model import Description, Params
 from lbench.workloads.own.describe import Kept, described, keep
 from lbench.workloads.own.importer import MARKER, Marker
@@ -44,7 +44,7 @@ def describe_all() -> list[Description]:
 def _summary(manifest: Manifest) -> str:
     most = max(manifest.functions, key=manifest.functions.__getitem__)
     stages = len(manifest.stages)
-    summary = f"{manifest.tasks:,} call{'s' * (manifest.tasks != 1)} of {manifest.script}"
+    summary = f"{count_text(manifest.tasks, 'call')} of {manifest.script}"
     summary += f" in {stages} stages" if stages > 1 else ""
     return f"{summary}, most of {most.rpartition(':')[2]}"
 

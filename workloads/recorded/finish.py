@@ -15,7 +15,7 @@ from typing import IO, Any
 import msgspec
 
 from lbench._version import __version__
-from lbench.errors import InputError
+from lbench.errors import InputError, count_text
 from lbench.workloads.recorded.code import guarded_names, own_files, requirements_of, unset_names, versions_of
 from lbench.workloads.recorded.folder import (
     FORMAT,
@@ -38,7 +38,7 @@ def finished_lines(manifest: Manifest | None, script: str) -> list[str]:
     if manifest is None:
         return [f"{script} handed nothing to an executor, a pool or joblib: nothing is recorded"]
     stages = len(manifest.stages)
-    count = f"{manifest.tasks:,} call{'s' * (manifest.tasks != 1)}"
+    count = count_text(manifest.tasks, "call")
     named = [f"{name.rpartition(':')[2]} {count:,}" for name, count in list(manifest.functions.items())[:5]]
     lines = [f"left out: {one.text}" for one in manifest.left_out]
     lines += [f"will fail elsewhere: {text}" for text in manifest.unset]

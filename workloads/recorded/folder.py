@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from lbench.errors import InputError
+from lbench.errors import InputError, count_text
 from lbench.folders import check_private
 from lbench.workloads.recorded.places import recordings_folder
 
@@ -45,7 +45,7 @@ class Left(msgspec.Struct, frozen=True):
     @property
     def text(self) -> str:
         place = f", handed over at {self.where}" if self.where else ""
-        count = f"{self.count:,} call{'s' * (self.count != 1)} of " if self.count else ""
+        count = f"{count_text(self.count, 'call')} of " if self.count else ""
         return f"{count}{self.what}{place}: {self.why}"
 
 

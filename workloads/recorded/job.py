@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from lbench.errors import WorkloadError
+from lbench.errors import WorkloadError, count_text
 from lbench.workloads import functions
 from lbench.workloads.model import Check, Description, Job, Limits, Task, Workload
 from lbench.workloads.own.describe import RecordedParams
@@ -153,7 +153,7 @@ class RecordedWorkload(Workload[RecordedParams]):
             left[one.what] += one.count
         named = [f"{count:,} of {what}" if count else what for what, count in left.most_common(_NAMED)]
         if others := left.total() - sum(count for _, count in left.most_common(_NAMED)):
-            named.append(f"{others:,} other{'s' * (others != 1)}")
+            named.append(count_text(others, "other"))
         notes = [f"calls of the script that are not in the recording: {', '.join(named)}"] if left else []
         notes += [*self._manifest.unset, *self._manifest.changed]
         if differing := self._differing():

@@ -21,7 +21,7 @@ from lbench.config.folders import is_file
 from lbench.engine.backends.cluster import remote
 from lbench.engine.backends.cluster.backend import LostWorker
 from lbench.engine.backends.cluster.local_cluster import LocalCluster
-from lbench.engine.backends.settings import DaskSettings, is_loopback
+from lbench.engine.backends.settings import DaskSettings
 from lbench.errors import BackendError, InputError
 from lbench.workloads.encoding import encode
 
@@ -80,7 +80,7 @@ def check_dask(settings: DaskSettings) -> None:
         raise InputError("dask: a tls:// scheduler needs ca=, cert= and key=")
     if where.startswith("tcp://") and all(tls):
         raise InputError(f"dask: {where} is not encrypted, so ca=, cert= and key= do not apply: use tls://")
-    if where.startswith("tcp://") and not is_loopback(where):
+    if where.startswith("tcp://") and not settings.is_on_this_machine:
         raise InputError(
             f"dask: {where} is not encrypted, and whoever reaches it can run code: use tls:// with ca=, cert= and key="
         )
