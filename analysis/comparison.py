@@ -40,6 +40,7 @@ __all__ = [
     "Summary",
     "Temperature",
     "by_label",
+    "claim_of",
     "compare",
     "is_cold",
     "makespans",
@@ -228,7 +229,8 @@ def _put_speedups(summaries: dict[str, Summary], groups: dict[str, list[RunView]
     places = [place for place in tested if _can_claim(found[place])]
     corrected = dict(zip(places, holm([tested[place](count) for place in places]), strict=True))
     for place in tested:
-        claim = _claim(found[place].speedup, corrected.get(place, 1.0))
+        speedup = found[place].speedup
+        claim = None if speedup is None else claim_of(speedup, corrected.get(place, 1.0))
         found[place] = msgspec.structs.replace(found[place], claim=claim, comparisons=count)
     for label, summary in summaries.items():
         lines = tuple(found.get((label, index), line) for index, line in enumerate(summary.lines))
@@ -260,10 +262,8 @@ def _can_claim(line: Line) -> bool:
     return line.speedup is not None and line.speedup.interval is not None and line.speedup.count >= LEAST_CLAIM
 
 
-def _claim(speedup: Estimate | None, p: float) -> Claim | None:
+def claim_of(speedup: Estimate, p: float) -> Claim:
     """What a speedup says of the backend, p corrected for the number of comparisons."""
-    if speedup is None:
-        return None
     if speedup.low is None or speedup.high is None or speedup.count < LEAST_CLAIM:
         return "unsettled"
     if speedup.low <= 1 <= speedup.high:

@@ -9,7 +9,7 @@ from typing import Literal
 import msgspec
 import numpy as np
 
-from lbench.analysis.comparison import Claim
+from lbench.analysis.comparison import Claim, claim_of
 from lbench.analysis.permutation import PermutationTest, permutation_test
 from lbench.analysis.statistics import CLAIM_LEVEL, LEAST_CLAIM, Estimate, holm, ratio_estimate, unpaired_p
 
@@ -62,7 +62,7 @@ def effects(pairs: Sequence[Samples], threshold: float | None = None) -> list[Ef
                 against=pair.against,
                 ratio=ratio,
                 change=change,
-                claim=_claim(ratio, claim_p),
+                claim=claim_of(ratio, claim_p),
                 test=test,
                 p_corrected=None if test is None else next(corrected),
                 repeats_needed=_needed(pair, change, beyond_p, threshold),
@@ -70,16 +70,6 @@ def effects(pairs: Sequence[Samples], threshold: float | None = None) -> list[Ef
             )
         )
     return found
-
-
-def _claim(ratio: Estimate, p: float) -> Claim:
-    if ratio.low is None or ratio.high is None or ratio.count < LEAST_CLAIM:
-        return "unsettled"
-    if ratio.low <= 1 <= ratio.high:
-        return "open"
-    if p > CLAIM_LEVEL:
-        return "unsettled"
-    return "faster" if ratio.low > 1 else "slower"
 
 
 def _p_beyond(pair: Samples, threshold: float, comparisons: int) -> float:

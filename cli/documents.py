@@ -8,9 +8,8 @@ from pathlib import Path
 import msgspec
 
 from lbench.analysis.causes import explanations, held_runs
-from lbench.analysis.comparison import Comparison as Compared
 from lbench.analysis.comparison import by_label, compare
-from lbench.analysis.prediction import PredictedLine, predict_comparison, predictions
+from lbench.analysis.prediction import predict_comparison, predictions
 from lbench.analysis.resumed import load_whole
 from lbench.analysis.scaling import scalings
 from lbench.analysis.stability import stability_warnings
@@ -104,7 +103,7 @@ def _sweeps(view: SessionView, *, predict: bool) -> list[SweepCurves]:
     if identity is None or identity.startswith(TUNE):
         return []
     try:
-        found = scalings([view], run_bill, predict=_predicted if predict else None)
+        found = scalings([view], run_bill, predict=predict_comparison if predict else None)
     except InputError:
         return []
     return [sweep_curves(one, identity) for one in found]
@@ -113,10 +112,6 @@ def _sweeps(view: SessionView, *, predict: bool) -> list[SweepCurves]:
 def _sweep_id(view: SessionView) -> str | None:
     swept = (run.planned.sweep for run in view.runs.values() if run.has_answer)
     return next((sweep.id for sweep in swept if sweep is not None), None)
-
-
-def _predicted(comparison: Compared, runs: list[RunView]) -> PredictedLine | None:
-    return predict_comparison(comparison, runs)
 
 
 def _tuning(view: SessionView) -> Tuning | None:

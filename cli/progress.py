@@ -6,7 +6,6 @@ import sys
 import time
 from collections.abc import Mapping
 from signal import Signals
-from types import TracebackType
 from typing import Self
 
 from lbench.analysis.format import seconds_text
@@ -30,9 +29,7 @@ class Progress:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def begin(self, lines: list[str]) -> None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from rich.text import Text
 
-from lbench.analysis.comparison import Comparison
 from lbench.analysis.format import interval_text, interval_title, seconds_text, times_interval_text, times_text
-from lbench.analysis.prediction import PredictedLine, predict_comparison
+from lbench.analysis.prediction import predict_comparison
 from lbench.analysis.scaling import Scaling, scalings
 from lbench.analysis.scaling_text import law_lines, scaling_notes, scaling_sentence
 from lbench.analysis.series import Point, Series
@@ -17,7 +16,7 @@ from lbench.cli.warning_lines import warning_lines
 from lbench.engine.billing.bill import run_bill
 from lbench.engine.cost.format import usd_short
 from lbench.engine.model import Document
-from lbench.engine.session.view import RunView, SessionView
+from lbench.engine.session.view import SessionView
 from lbench.errors import InputError
 
 __all__ = ["print_sweep"]
@@ -29,11 +28,7 @@ def _scalings(view: SessionView, *, predict: bool) -> list[Scaling]:
     Raises:
         InputError: it holds no sweep.
     """
-    return scalings([view], run_bill, predict=_predicted if predict else None)
-
-
-def _predicted(comparison: Comparison, runs: list[RunView]) -> PredictedLine | None:
-    return predict_comparison(comparison, runs)
+    return scalings([view], run_bill, predict=predict_comparison if predict else None)
 
 
 def print_sweep(view: SessionView, document: Document, failures: dict[str, str], saved: str, *, predict: bool) -> None:

@@ -8,7 +8,6 @@ import itertools
 import time
 from collections import OrderedDict
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import msgspec
@@ -44,9 +43,7 @@ class WarmPool:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
         """Close the backends and remove the data files."""
         try:
             await self._end_detached(_DETACHED_S if kind is None else 0.0)

@@ -6,7 +6,6 @@ import asyncio
 import time
 from dataclasses import dataclass, field
 from datetime import datetime
-from types import TracebackType
 from typing import Any, Self
 
 from lbench.config.limits import TOO_MANY_PROCESSES, no_more_processes
@@ -114,9 +113,7 @@ class RecordedRun:
             if self.lag is not None:
                 self.lag.stop()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         """Record the environments and the end, with the S3 requests that the backend has counted beside its calls."""
         reached = self.runner.attempts.environments
         for info in self.backend.environments():

@@ -33,7 +33,7 @@ _SEND_LIMIT_S = 10.0
 _SILENT_END_S = 1.0  # for an engine that closed its output without a line
 
 
-def new_session_folder(name: str | None = None) -> Path:
+def new_session_folder() -> Path:
     """Create an empty folder for a session.
 
     Raises:

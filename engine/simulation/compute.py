@@ -38,7 +38,7 @@ class Work:
         return self.wait_s + self.cpu_s / speed(memory_mb, self.threads, mb_per_vcpu)
 
 
-def fit_work(seconds_by_memory: Mapping[float, float], threads: float = 1.0, mb_per_vcpu: float = 1769.0) -> Work:
+def fit_work(seconds_by_memory: Mapping[float, float], threads: float = 1.0) -> Work:
     """The work that explains durations at two or more memory sizes: least squares of wait + cpu / speed.
 
     Errors are weighted by the durations, so that each size counts alike. Neither part is negative. With one size all of it
@@ -51,7 +51,7 @@ def fit_work(seconds_by_memory: Mapping[float, float], threads: float = 1.0, mb_
         raise InputError("fitting a task's work needs a positive duration at one memory size at least")
     sizes = sorted(seconds_by_memory)
     times = np.array([seconds_by_memory[size] for size in sizes])
-    slow = np.array([1.0 / speed(size, threads, mb_per_vcpu) for size in sizes])
+    slow = np.array([1.0 / speed(size, threads) for size in sizes])
     if len(sizes) == 1 or np.ptp(slow) < 1e-9:
         return Work(cpu_s=float(np.mean(times / slow)), threads=threads)
     design = np.column_stack([np.ones_like(slow), slow]) / times[:, None]

@@ -242,31 +242,30 @@ class SetupScreen(FaultsEnd, AnswersInputs, Steady, Screen[Plan | None]):
         if self._submitted is None:
             self._answered.set()
 
-    async def action_sweep(self) -> None:
-        """Ask for an axis over the parameter in focus; if the form has errors, go to the first."""
-        await self._once_read(self._sweep)
-
-    async def _sweep(self) -> None:
+    async def _is_valid(self) -> bool:
+        """Check the form; with errors, go to the first."""
         self.form.collect()
         self._check()
         if self._errors:
             await self.form.go_to(next(iter(self._errors)))
             host_of(self.app).drop_waiting_inputs()
-        elif self._submitted is None and not self._left:
-            host_of(self.app).ask_for_axis(self.draft.plan(), self._axis_in_focus, lambda: self._leave_with(None))
+        return not self._errors
+
+    async def _once_valid(self, then: Callable[[Plan], object]) -> None:
+        async def go_on() -> None:
+            if await self._is_valid() and self._submitted is None and not self._left:
+                then(self.draft.plan())
+
+        await self._once_read(go_on)
+
+    async def action_sweep(self) -> None:
+        """Ask for an axis over the parameter in focus; if the form has errors, go to the first."""
+        ask = host_of(self.app).ask_for_axis
+        await self._once_valid(lambda plan: ask(plan, self._axis_in_focus, lambda: self._leave_with(None)))
 
     async def action_options(self) -> None:
         """Show every option for the job; if the form has errors, go to the first."""
-        await self._once_read(self._options)
-
-    async def _options(self) -> None:
-        self.form.collect()
-        self._check()
-        if self._errors:
-            await self.form.go_to(next(iter(self._errors)))
-            host_of(self.app).drop_waiting_inputs()
-        elif self._submitted is None and not self._left:
-            self.app.push_screen(OptionsScreen(self.draft.plan()))
+        await self._once_valid(lambda plan: self.app.push_screen(OptionsScreen(plan)))
 
     def action_jump(self, place: str) -> None:
         """Focus the workload or the backends."""
@@ -303,11 +302,7 @@ class SetupScreen(FaultsEnd, AnswersInputs, Steady, Screen[Plan | None]):
                 await self.form.go_to(lacking)
 
     async def _submit(self) -> None:
-        self.form.collect()
-        self._check()
-        if self._errors:
-            await self.form.go_to(next(iter(self._errors)))
-            host_of(self.app).drop_waiting_inputs()
+        if not await self._is_valid():
             return
         self._submitted = self.draft.plan()
         self._answered.clear()

@@ -15,7 +15,7 @@ import signal
 import sys
 import termios
 from collections.abc import Callable
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Any, Self
 
 from lbench.config.exit_codes import SIGNAL_EXIT_CODES
@@ -53,9 +53,7 @@ class Guard:
             self._before[number] = signal.signal(number, take)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 

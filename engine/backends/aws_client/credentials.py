@@ -12,7 +12,6 @@ import contextlib
 import functools
 import threading
 from collections.abc import Callable
-from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from lbench.config.aws import check_keys, prepare_chain
@@ -60,9 +59,7 @@ class ChainCredentials:
         await self._load()
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         """Stop the renewal and forget the credentials."""
         tasks = [task for task in (self._keeper, self._renewing) if task is not None]
         self._keeper = self._renewing = None

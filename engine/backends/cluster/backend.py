@@ -11,7 +11,6 @@ import contextlib
 import math
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Literal, Protocol, Self
 
 from lbench.engine.backends.base import Call, EnvironmentInfo, Failure, Outcome, Published
@@ -164,9 +163,7 @@ class ClusterBackend:
         self.settings["concurrency"] = self.capacity
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         """Disconnect, and stop what was started here."""
         try:
             await self._workers.close()

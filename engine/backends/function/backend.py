@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from lbench.engine.backends.aws_client.connection import ConnectionLost
@@ -146,9 +145,7 @@ class FunctionBackend:
                     f"the function has {name}={own}, the settings have {name}={self.settings[name]}: set {name}={own}"
                 )
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         """Restore the function; close everything."""
         self._reached = self._forcing = None
         await self._stack.aclose()

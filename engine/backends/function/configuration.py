@@ -14,7 +14,7 @@ from lbench.config.manifest import Architecture
 from lbench.engine.backends.lambda_.account import check_permission, read_quota
 from lbench.errors import InputError
 
-__all__ = ["FunctionFacts", "FunctionName", "check_forcing", "facts_of", "look_up", "parse_name", "policy_of"]
+__all__ = ["FunctionFacts", "FunctionName", "check_forcing", "facts_of", "look_up", "parse_name"]
 
 # Lambda's own pattern (`NamespacedFunctionName`).
 _NAME = re.compile(
@@ -103,17 +103,18 @@ async def look_up(text: str | None, region: str | None) -> tuple[FunctionFacts, 
     if name.region is not None and region not in (None, name.region):
         raise InputError(f"the function is in {name.region}, but --region is {region}: omit --region")
     session = aws_session(name.region or region)
-    async with aws_client(session, "lambda", policy=policy_of(name)) as client:
+    async with aws_client(session, "lambda", policy=_policy_of(name)) as client:
         facts = facts_of(await client.get_function_configuration(FunctionName=name.text))
         await check_permission(client, name.text)
         return msgspec.structs.replace(facts, most=(await read_quota(client, name.name)).most), str(session.region_name)
 
 
-def policy_of(name: FunctionName, *, forcing: bool = False) -> str:
+def _policy_of(name: FunctionName) -> str:
     """What a person must be allowed to measure a function, in words."""
-    actions = ["InvokeFunction", "GetFunctionConfiguration", *(["UpdateFunctionConfiguration"] if forcing else [])]
-    named = ", ".join(f"lambda:{action}" for action in actions)
-    return f"have a policy attached that allows {named} on the function {name.name} (and its versions, {name.name}:*)"
+    return (
+        "have a policy attached that allows lambda:InvokeFunction, lambda:GetFunctionConfiguration "
+        f"on the function {name.name} (and its versions, {name.name}:*)"
+    )
 
 
 def facts_of(configuration: dict[str, Any]) -> FunctionFacts:

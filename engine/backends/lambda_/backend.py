@@ -13,7 +13,6 @@ import math
 import secrets
 from collections.abc import Callable
 from functools import partial
-from types import TracebackType
 from typing import Literal, Self
 
 import msgspec
@@ -132,9 +131,7 @@ class LambdaBackend:
             raise
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         """Close connections and delete the stored objects."""
         await self._close()
 

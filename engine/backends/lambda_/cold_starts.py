@@ -12,7 +12,6 @@ import contextlib
 import secrets
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
-from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from lbench.config.aws_errors import AwsError, aws_error
@@ -63,9 +62,7 @@ class ColdForcing:
         self._record = Forced(function=arn, region=self._region, variable=VARIABLE)
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         """Restore the function, whatever has happened; a cancel waits for that.
 
         Raises:

@@ -18,7 +18,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from types import TracebackType
 from typing import Literal, Self
 
 from lbench.engine.backends.base import SIBLING_LOST, Call, EnvironmentInfo, Failure, Outcome, Published
@@ -110,9 +109,7 @@ class LocalBackend:
         await self._pool.open()
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         """End the workers and whatever their tasks have started; calls still running fail."""
         await self._pool.close()
         if self._workspace is not None:

@@ -12,7 +12,6 @@ import dataclasses
 import math
 import zlib
 from datetime import date
-from types import TracebackType
 from typing import Literal, Self
 
 import msgspec
@@ -118,12 +117,10 @@ class SimulatedBackend:
             self.imports(self._computer.import_s * self.core_ratio)
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *error: object) -> None:
         """End that worker."""
         if self._computer is not None:
-            await self._computer.__aexit__(kind, error, trace)
+            await self._computer.__aexit__(*error)
 
     async def publish(self, data: Published | None) -> None:
         """Put the data set into S3: new environments read it from there.

@@ -7,7 +7,6 @@ import contextlib
 import hashlib
 import os
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from lbench.config.folders import write_whole
@@ -63,11 +62,9 @@ class Computer:
         self._loop = asyncio.get_running_loop()
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *error: object) -> None:
         """End the worker, and drop the oldest results where too many are kept."""
-        await self._worker.__aexit__(kind, error, trace)
+        await self._worker.__aexit__(*error)
         await asyncio.to_thread(trim, self._cache)
 
     async def publish(self, data: Published | None) -> None:

@@ -6,7 +6,6 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 import msgspec
@@ -122,15 +121,13 @@ class Emulator:
             for spec in config.functions:
                 self._control.add(spec)
         except BaseException:
-            await self.__aexit__(None, None, None)
+            await self.__aexit__()
             raise
         await self._server.serve()
         self.endpoint = self._control.endpoint = f"http://127.0.0.1:{port}"
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         self._server.close()
         assert self._shared is not None and self._guard is not None and self._scratch is not None
         try:
@@ -143,7 +140,7 @@ class Emulator:
             self._shared.sandbox.close()
             await self._guard.close()
         finally:
-            self._scratch.__exit__(kind, problem, trace)
+            self._scratch.__exit__()
             self._server.abort()
 
     def _set_conditions(self, conditions: Conditions) -> None:

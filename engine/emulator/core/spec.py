@@ -149,11 +149,12 @@ def random_credentials() -> Credentials:
     return Credentials("LB" + "".join(secrets.choice(letters) for _ in range(18)), secrets.token_urlsafe(30))
 
 
-def lbench_function(memory_mb: int = limits().memory_mb_per_vcpu, *, concurrency: int | None = None) -> FunctionSpec:
-    """Lbench's own function of that memory size, `lbench-<memory_mb>`; its code folder is made where it is missing."""
+def lbench_function() -> FunctionSpec:
+    """Lbench's own function with one vCPU; its code folder is made where it is missing."""
     from lbench.engine.emulator.core.code_folder import code_folder
 
     folder, digest = code_folder()
+    memory_mb = limits().memory_mb_per_vcpu
     return FunctionSpec(
         name=f"lbench-{memory_mb}",
         handler="lbench.lambda_src.handler.handle",
@@ -161,6 +162,5 @@ def lbench_function(memory_mb: int = limits().memory_mb_per_vcpu, *, concurrency
         memory_mb=memory_mb,
         environment=dict(BLAS_THREADS),
         timeout_s=float(limits().timeout_max_s),
-        concurrency=concurrency,
         code_sha256=digest,
     )

@@ -15,7 +15,6 @@ import stat
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 __all__ = ["Scratch", "abandoned", "remove_abandoned"]
@@ -78,9 +77,7 @@ class Scratch:
             os.close(gate)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         shutil.rmtree(self._own_parent or self.path, ignore_errors=True)
         if self._held is not None:
             os.close(self._held)
