@@ -118,12 +118,10 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def makespan_s(self) -> Estimate | None:
-        """The makespan of the main line."""
         return self.main.makespan_s
 
     @property
     def speedup(self) -> Estimate | None:
-        """The speedup of the main line."""
         return self.main.speedup
 
     @property
@@ -138,7 +136,6 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def cold_starts(self) -> int | None:
-        """Cold starts over all repeats."""
         known = [line.cold_starts for line in self.lines if line.cold_starts is not None]
         return sum(known) if known else None
 

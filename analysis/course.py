@@ -29,7 +29,6 @@ class Lanes(msgspec.Struct, frozen=True):
 
     @property
     def count(self) -> int:
-        """How many lanes there are."""
         return int(self.lane.max()) + 1 if len(self.lane) else 0
 
 

@@ -42,7 +42,6 @@ class Grain(msgspec.Struct, frozen=True):
 
     @property
     def sentence(self) -> str:
-        """What to do, in words."""
         return (
             f"tasks take {_short(self.task_s)}, handing one over takes {_short(self.overhead_s)}: "
             f"--batch {self.batch} would make it about {self.gain:.2g}× as fast"

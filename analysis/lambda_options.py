@@ -84,7 +84,6 @@ class OnLambda:
         return warm_after(self.places, DAY_S / runs.per_day, self._model.idle_halving_s.median)
 
     def option(self, memory_mb: int, runs: Runs) -> Option:
-        """One size."""
         warm = self.warm(runs)
         found = self.predict(memory_mb, warm)
         temperature = "cold" if not warm else "warm" if warm >= self.places else f"{warm} of {self.places} warm"

@@ -112,7 +112,6 @@ class PredictedLine(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def _gap(self) -> str:
-        """What is not in it."""
         return "; objects that they exchange through S3 are in neither its time nor its cost" if self.exchanges else ""
 
     @property
@@ -132,7 +131,6 @@ class PredictedLine(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def lines(self) -> tuple[tuple[Literal["cold", "warm"], Predicted], ...]:
-        """Both predictions, cold first."""
         return ("cold", self.cold), ("warm", self.warm)
 
     def speedup(self, of: Predicted) -> Estimate | None:

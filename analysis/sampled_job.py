@@ -50,7 +50,6 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def calls(self) -> int:
-        """Tasks of all stages."""
         return sum(stage.calls for stage in self.stages)
 
     @property
@@ -60,7 +59,6 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def widest(self) -> int:
-        """Tasks of the widest stage."""
         return max((stage.calls for stage in self.stages), default=0)
 
 

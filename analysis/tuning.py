@@ -112,7 +112,6 @@ class Picks(msgspec.Struct, frozen=True):
 
     @property
     def named(self) -> tuple[tuple[PickName, Tuned], ...]:
-        """Each with its name."""
         return ("fastest", self.fastest), ("cheapest", self.cheapest), ("balanced", self.balanced)
 
     @property

@@ -49,7 +49,6 @@ class Measurement:
         self._clocks: dict[str, float] = {}  # run: this process's clock when its start arrived
 
     def begin(self, follower: Follower) -> None:
-        """Send the first plan."""
         follower.start(self._plan, last=True)
 
     def proceed(self, follower: Follower) -> None:

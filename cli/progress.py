@@ -48,7 +48,6 @@ class Progress:
         self._write("stopping; press Ctrl-C again to end at once" if signal == Signals.SIGINT else "stopping")
 
     def note(self, line: str) -> None:
-        """Show a line that stays."""
         self._write(line)
 
     def close(self) -> None:

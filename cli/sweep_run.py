@@ -179,7 +179,6 @@ class PointsMeasurement(Measurement):
         return f"point {number}/{count}: {point_text(point)}"
 
     def begin(self, follower: Follower) -> None:
-        """Send the first point."""
         self._next(follower)
 
     def take(self, event: Event) -> None:
@@ -288,7 +287,6 @@ class SweepMeasurement(PointsMeasurement):
         self._chosen: list[Point] = []  # added ones: one that the engine refuses has no runs
 
     def left_text(self) -> str | None:
-        """What of the sweep is left, and where it goes on; None: nothing, it is whole."""
         left = points_left(self._sweep, self.views)
         if left:
             names = ", ".join(map(point_text, left[:_NAMED])) + (", ..." if len(left) > _NAMED else "")

@@ -32,7 +32,6 @@ class Column:
     cells: list[Text] = field(default_factory=list)
 
     def add(self, text: str | Text, style: str = "") -> None:
-        """One more cell."""
         cell = text if isinstance(text, Text) else Text(visible(text), style=style)
         self.cells.append(_spelled(cell) if is_ascii_only(sys.stdout.encoding) else cell)
 

@@ -125,7 +125,6 @@ class _AsyncSource(_Source):
     """The same for aiobotocore."""
 
     async def load(self) -> Any:
-        """The CLI's credentials; None: it is not installed, or has none."""
         return self._made(await asyncio.to_thread(self._ask), self._ask_again_async)
 
     async def _ask_again_async(self) -> dict[str, str | None]:

@@ -182,7 +182,6 @@ def _event_in(request: dict[str, Any]) -> Event:
 
 
 def _task_error(error: BaseException) -> TaskError:
-    """The error as the runtime reports it."""
     texts = error_texts(error)
     return TaskError(texts.message, texts.kind, texts.frames)
 

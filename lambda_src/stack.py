@@ -84,7 +84,6 @@ class Stack(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def account(self) -> str:
-        """The account that it belongs to."""
         return account_in(self.id)
 
     @property

@@ -60,7 +60,6 @@ class Commands(FaultsEnd, App[int]):
 
     @property
     def exploring(self) -> ExploreState:
-        """The state of the Explore screen."""
         raise NotImplementedError
 
     def tick(self) -> None:

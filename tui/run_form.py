@@ -115,7 +115,6 @@ class BackendForm(msgspec.Struct):
 
     @property
     def label(self) -> str:
-        """Its name in the results."""
         return self.settings.get("label", "").strip() or self.name
 
     @property
@@ -180,7 +179,6 @@ def _usual_texts(description: Description) -> dict[str, str]:
 
 
 def _value_texts(description: Description, values: Mapping[str, Any]) -> dict[str, str]:
-    """The values of its parameters as texts."""
     fields = {field.name: field for field in form_fields(description.params)}
     return {
         name: value_text(fields[name], value) if name in fields else text_of(value) for name, value in values.items()
@@ -210,7 +208,6 @@ class Draft:
     """A plan being edited: texts by field, kept for each workload."""
 
     def __init__(self, plan: Plan) -> None:
-        """Begin with `plan`."""
         self._plan = plan
         own = plan.workload not in registry.all_names()
         self.workload = OWN_FILE if own else plan.workload

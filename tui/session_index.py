@@ -193,7 +193,6 @@ def _worked_out(entry: Entry) -> list[Entry]:
 
 
 def _comparison(entry: Entry, runs: list[RunView], part: int | None) -> Entry:
-    """One comparison of a session."""
     record = entry.recorded
     started = [run for run in runs if run.started is not None]
     if part is not None:

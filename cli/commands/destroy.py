@@ -63,7 +63,6 @@ def command(ctx: click.Context, arch: str | None, region: str | None, base: str 
 
 
 def _line(stack: Stack) -> str:
-    """What a stack contains."""
     from lbench.cli.deployments import age
 
     sizes = stack.outputs.get("Memory", "").replace(",", ", ")

@@ -163,7 +163,6 @@ class Journal:
         self._listeners.append(listener)
 
     def unlisten(self, listener: Callable[[bytes], None]) -> None:
-        """Stop calling `listener`."""
         if listener in self._listeners:
             self._listeners.remove(listener)
 
@@ -190,6 +189,5 @@ class Journal:
         await self.settled()
 
     def close(self) -> None:
-        """Flush and close the file."""
         self.flush()
         self._writer.close()

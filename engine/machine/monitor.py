@@ -58,7 +58,6 @@ class Sampler:
         self.close()
 
     def close(self) -> None:
-        """Close its files."""
         for name in ("_stat", "_load", "_khz", "_cpuinfo", "_temperature", "_vmstat"):
             file = getattr(self, name)
             setattr(self, name, None)

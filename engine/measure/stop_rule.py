@@ -47,7 +47,6 @@ class SeriesEnd:
 
     @property
     def text(self) -> str:
-        """The end in one sentence."""
         count = f"{self.rounds} {'round' if self.rounds == 1 else 'rounds'}"
         without = f", without {', '.join(self.failed)}, which failed" if self.failed else ""
         match self.ended_by:

@@ -54,7 +54,6 @@ class Hedger:
         self._durations_s.append(duration_s)
 
     def issued(self) -> None:
-        """Count a duplicate."""
         self._issued += 1
         self._stage_issued += 1
 

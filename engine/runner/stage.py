@@ -283,7 +283,6 @@ class Stage:
             self.finish(RunFailed(failures_line(self._failed, len(self.results))) if self._failed else None)
 
     def _keep_result(self, pending: Pending, outcome: Outcome, took_s: float) -> None:
-        """Keep a task's result."""
         pending.done = True
         if outcome.compute_ms is not None:
             compute_s = outcome.compute_ms / 1000

@@ -259,5 +259,4 @@ class Follower:
             raise SessionFileError(f"{self._file} is damaged before byte {self._offset}: {error}") from None
 
     def close(self) -> None:
-        """Disconnect; the engine goes on."""
         self._socket.close()

@@ -130,7 +130,6 @@ class Columns:
         self.count = max(self.count, row + 1)
 
     def dispatch(self, event: Dispatched) -> None:
-        """Begin a row."""
         row = event.n
         self._reach(row)
         put = self._arrays
@@ -144,7 +143,6 @@ class Columns:
         put["dispatched_s"][row] = round(event.dispatched_s, 6)
 
     def finish(self, event: Returned) -> None:
-        """End a row."""
         row = event.n
         self._reach(row)
         self._put(row, event, RETURNED)

@@ -119,7 +119,6 @@ class RunView:
         return sum(stage.tasks for stage in self.stages)
 
     def apply(self, event: Event) -> None:
-        """Take one event of this run."""
         match event:
             case Dispatched():
                 if event.n != len(self.columns):  # else one number could ask for all memory
@@ -223,7 +222,6 @@ class SessionView:
         self.events = 0
 
     def apply(self, event: Event) -> None:
-        """Take the next event."""
         self.events += 1
         match event:
             case Dispatched() | Returned():

@@ -64,7 +64,6 @@ class Quantiles(msgspec.Struct, frozen=True):
 
     @property
     def median(self) -> float:
-        """The value at one half."""
         return float(self.at(np.array([0.5]))[0])
 
     def spread_by(self, factor: float) -> Quantiles:

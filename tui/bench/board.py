@@ -65,7 +65,6 @@ class Board(msgspec.Struct, frozen=True):
     partial: bool = False  # the record is being read, or the figures of its invocations are not computed yet
 
     def row(self, label: str | None) -> Row | None:
-        """A backend by its label."""
         return next((row for row in self.rows if row.label == label), None)
 
 

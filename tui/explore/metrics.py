@@ -90,7 +90,6 @@ class Figures:
 
     @property
     def last_script(self) -> int | None:
-        """The newest scripted sequence's generation."""
         return max((update.script for update in self._updates if update.script is not None), default=None)
 
     def recent(self, count: int, workload: str) -> list[tuple[str, str, float]]:

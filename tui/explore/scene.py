@@ -166,7 +166,6 @@ class Scene(msgspec.Struct, frozen=True):
         return self.with_value(name, _within(number))
 
     def hint(self, name: str) -> str:
-        """A value's meaning and range."""
         if name in _HINTS:
             return _HINTS[name]
         description = registry.describe(self.workload)

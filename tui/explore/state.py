@@ -133,7 +133,6 @@ class ExploreState:
         return self._steps[interaction.step] if interaction.step < len(self._steps) else None
 
     def waits(self, run: RunView | None, warnings: int) -> bool:
-        """Whether an update is awaited."""
         if self.wants:
             return True
         if self.feed is None or self.feed.over or not self.generation or warnings > self.warned:

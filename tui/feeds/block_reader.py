@@ -96,7 +96,6 @@ class BlockReader:
         return False
 
     def close(self) -> None:
-        """Let the thread end."""
         self._closed.set()
 
 

@@ -77,7 +77,6 @@ class EngineFeed:
     # -- commands
 
     def command(self, name: str) -> None:
-        """Send a command without fields: pause, resume, cancel, stop."""
         self._give(lambda follower: follower.command(name))
 
     def start(self, plan: Plan) -> None:
@@ -133,7 +132,6 @@ class EngineFeed:
 
     @property
     def running(self) -> bool:
-        """Whether a run is in progress or planned."""
         view = self._fold.view
         if self._ended or view.end is not None:
             return False
@@ -154,7 +152,6 @@ class EngineFeed:
 
     @property
     def goes_on(self) -> bool:
-        """Whether a run goes on after we leave."""
         return self.left_running or (self._follower is not None and self.running)
 
     @property
@@ -261,7 +258,6 @@ class EngineFeed:
                 return True
 
     def close(self) -> None:
-        """Leave. The engine follows `on_hangup`."""
         with self._lock:
             self._closed = True
             self.left_running = self.goes_on

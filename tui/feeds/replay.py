@@ -68,17 +68,14 @@ class RecordedFeed:
 
     @property
     def source(self) -> Path | None:
-        """The session's folder or the document, to export."""
         return self._folder or self._source.path
 
     @property
     def gone(self) -> bool:
-        """Whether the record was deleted since it was opened."""
         return self._source.path is not None and not self._source.path.exists()
 
     @property
     def whole_view(self) -> SessionView | None:
-        """The session as it is in memory; None: not all of it is."""
         return self._fold.view if self._over else None
 
     def _begin(self) -> None:

@@ -209,7 +209,6 @@ class BenchScreen(LbenchScreen[None]):
     # -- frames
 
     def show_frame(self, frame: Frame) -> None:
-        """Draw what changed since the last frame."""
         self._frames += 1
         anew = frame.epoch != self._epoch
         self._epoch = frame.epoch

@@ -105,7 +105,6 @@ class CompareScreen(ReadingScreen[None]):
         rows.scroll_by(by * max(1, rows.size.height - 1))
 
     def action_base(self) -> None:
-        """Compare with the next session."""
         self._folders = [*self._folders[1:], *self._folders[:1]]
         self._begin()
 

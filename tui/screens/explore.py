@@ -73,7 +73,6 @@ class ExploreScreen(LbenchScreen[None]):
 
     @property
     def at_work(self) -> bool:
-        """Whether something is computed that can be cancelled."""
         return self.maker.waits
 
     def compose(self) -> ComposeResult:
@@ -216,7 +215,6 @@ class ExploreScreen(LbenchScreen[None]):
     # -- frames
 
     def show_frame(self, frame: Frame) -> None:
-        """Draw what changed since the last frame."""
         if not self._ready:
             return
         maker = self.maker

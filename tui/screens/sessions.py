@@ -272,7 +272,6 @@ class SessionsScreen(ReadingScreen[None]):
         self.host.export(self._chosen.folder, self._say)
 
     def action_delete(self) -> None:
-        """Delete the session, once confirmed."""
         entry = self._chosen
         parts = sum(key[0] == entry.recorded.path for key in self._entries)
         beside = f", with the {count_text(parts - 1, 'other comparison')} of its session" if parts > 1 else ""

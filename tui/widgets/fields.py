@@ -82,7 +82,6 @@ class Heading(Text):
         self._measure = ""
 
     def set_title(self, title: str, measure: str = "") -> None:
-        """Set the title, and a text at the right."""
         self._title, self._measure = title, measure
         self.redraw()
 
@@ -120,7 +119,6 @@ class Choice(Lines, can_focus=True):
             self.post_message(Changed(self.place, value, self))
 
     def on_click(self, event: object) -> None:
-        """The one under the pointer."""
         x = getattr(event, "x", 0)
         left = 0
         for option in self.options:
@@ -266,7 +264,6 @@ class FieldRow(Lines):
         return self._field.meaning or _KINDS.get(self._field.type, "") + required
 
     def hint(self) -> list[Piece]:
-        """The field's meaning and range."""
         meaning, limits = self._meaning, range_text(self._field)
         return [(meaning, "quiet"), (f" ({limits})" if limits else "", "quiet")]
 

@@ -45,7 +45,6 @@ class PlanForecast(FaultsEnd, Text):
         return self._stale and self._forecast is not None
 
     def on_mount(self) -> None:
-        """Watch the machine's load."""
         self._look_at_machine()
         self.set_interval(_BUSY_EVERY_S, self._look_at_machine)
 

@@ -34,5 +34,4 @@ class Prose(Text):
         self.show([[(" " * _INDENT, "text"), piece] for piece in lines])
 
     def on_mount(self) -> None:
-        """Wrap the first text."""
         self.fit()

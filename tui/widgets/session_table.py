@@ -246,7 +246,6 @@ class SessionTable(Lines, can_focus=True):
 
     @property
     def chosen(self) -> Entry | None:
-        """The session under the cursor."""
         return self.entries[self.cursor] if self.cursor < len(self.entries) else None
 
     def action_move(self, by: int) -> None:

@@ -230,13 +230,11 @@ class SetupForm(FaultsEnd, VerticalScroll, inherit_bindings=False):
         self.post_message(self.Edited())
 
     def on_ticks_ticked(self, message: Ticks.Ticked) -> None:
-        """Choose or unchoose a backend."""
         form = self.draft.backends[message.index]
         form.chosen = not form.chosen
         self.post_message(self.Edited())
 
     async def on_ticks_opened(self, message: Ticks.Opened) -> None:
-        """Open or close its settings."""
         if (message.index in self._opened) != message.opened:
             self._opened ^= {message.index}
             await self._rebuild_backends(message.index)

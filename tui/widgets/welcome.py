@@ -75,7 +75,6 @@ class Welcome(Lines):
         self.redraw()
 
     def show_machine(self, texts: Sequence[str]) -> None:
-        """Show what this machine is."""
         self._machine = texts
         self.redraw()
 

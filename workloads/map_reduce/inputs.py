@@ -158,7 +158,6 @@ class _Table:
         self._numbers = Numbers()
 
     def take(self, row: CsvRow, delimiter: str) -> None:
-        """Count a row in."""
         width, text = len(self.columns), row.text
         cells = of_width(row.cells, width)
         if cells is None:

@@ -150,7 +150,6 @@ class OwnWorkload(Workload[Params]):
             raise WorkloadError(f"{task!r}: its argument data is what load() returns: leave it out of the Task")
 
     def reference(self, params: Params, data: Any) -> Any:
-        """What the module's `reference` returns; None: answers are compared with each other."""
         return None if self._own("reference") is None else self._call("reference", params, data=data)
 
     @property
@@ -179,7 +178,6 @@ class OwnWorkload(Workload[Params]):
         return self._own("reference") is not None or self._own("check") is not None
 
     def summary(self, params: Params, answer: Any) -> dict[str, Any]:
-        """What the module's `summary` returns."""
         if self._own("summary") is None:
             return {}
         facts = self._call("summary", params, answer=answer)
@@ -189,13 +187,11 @@ class OwnWorkload(Workload[Params]):
             raise WorkloadError("summary must return a dict of numbers and texts by name") from None
 
     def previewer(self, params: Params, data: Any) -> Previewer | None:
-        """By the module's `preview(task, result)`."""
         if self._own("preview") is None:
             return None
         return _OwnPreviewer(lambda **offered: self._call("preview", params, **offered))
 
     def picture(self, params: Params, answer: Any) -> Any:
-        """What the module's `picture` returns."""
         if self._own("picture") is None:
             return None
         drawn = self._call("picture", params, answer=answer)
@@ -266,7 +262,6 @@ class FunctionWorkload(OwnWorkload):
         return [function(**arguments, **offered) for arguments in self._calls(params)]
 
     def notes(self, params: Params) -> list[str]:
-        """Whether --tasks is ignored."""
         if params.tasks is None or "tasks" in parameters_of(self._job):
             return []
         return [

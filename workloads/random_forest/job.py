@@ -31,7 +31,6 @@ class Curve:
         self._trees = 0
 
     def add(self, task: Task, result: Any) -> dict[str, Any]:
-        """One more point."""
         self._vote.add(result)
         self._trees += len(task.arguments["seeds"])
         accuracy = forest.accuracy(self._vote.predictions(), self._y)

@@ -101,7 +101,6 @@ class _Loader(importlib.abc.Loader):
         self._original = original
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType | None:
-        """As the original does."""
         found: ModuleType | None = self._original.create_module(spec)
         return found
 

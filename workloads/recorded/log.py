@@ -68,7 +68,6 @@ class Log:
             os.close(file)
 
     def close(self) -> None:
-        """Write no more."""
         self._over = True
         self._map = None
 

@@ -118,7 +118,6 @@ class Recorder:
         return number
 
     def result(self, number: int | None, value: Any) -> None:
-        """Note what a call returned."""
         if number is None:
             return
         with self._lock:
@@ -205,7 +204,6 @@ class Recorder:
         return self._log.write(_encoded(list(event)))
 
     def close(self) -> None:
-        """Write the end."""
         with self._lock:
             self._modules = 0
             self._note_modules()

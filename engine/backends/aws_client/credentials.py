@@ -137,7 +137,6 @@ def chain_credentials() -> Callable[[], Credentials]:
 
 
 def _find(profile: str | None) -> Any:
-    """Botocore's credentials object. Blocks."""
     import botocore.session
 
     session = botocore.session.Session(profile=profile)

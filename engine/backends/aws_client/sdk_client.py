@@ -80,11 +80,6 @@ class Aioboto3Client:
         )
 
     async def invoke(self, function: str, payload: bytes, timeout_s: float, kind: Kind = "RequestResponse") -> Reply:
-        """Call a function and wait for its result, or until it is queued.
-
-        Raises:
-            ConnectionLost: no complete response came.
-        """
         from botocore.exceptions import BotoCoreError, ClientError
 
         loop = asyncio.get_running_loop()

@@ -49,7 +49,6 @@ class SignedClient:
 
     @property
     def host(self) -> str:
-        """The Host header's value."""
         return self._pool.host
 
     @property

@@ -123,7 +123,6 @@ class ClusterBackend:
 
     @property
     def notes(self) -> list[str]:
-        """Conditions worth showing with every result."""
         return self._workers.notes
 
     @property
@@ -133,11 +132,9 @@ class ClusterBackend:
 
     @property
     def workers(self) -> int:
-        """How many workers there are now."""
         return self._workers.count
 
     def worker_seconds(self, since_s: float, until_s: float) -> float:
-        """The time of all workers between two moments, idle time too."""
         ends = [*(at_s for at_s, _ in self._counts[1:]), math.inf]
         return sum(
             count * max(0.0, min(end_s, until_s) - max(at_s, since_s))
@@ -145,11 +142,6 @@ class ClusterBackend:
         )
 
     async def __aenter__(self) -> Self:
-        """Connect.
-
-        Raises:
-            BackendError: the cluster cannot be reached or used.
-        """
         self._workers.changed = self._refresh
         try:
             if self._store is not None:
@@ -164,7 +156,6 @@ class ClusterBackend:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Disconnect, and stop what was started here."""
         try:
             await self._workers.close()
         finally:
@@ -197,11 +188,6 @@ class ClusterBackend:
         raise BackendError("the workers of a cluster cannot be restarted from here: leave out --cold-repeats")
 
     async def invoke(self, call: Call) -> Outcome:
-        """Run one call.
-
-        Raises:
-            BackendError: the cluster has gone.
-        """
         slot = await self._slots.take()
         self._calls += 1
         name = f"{call.run}-{call.number}-{self._calls}"
@@ -320,11 +306,6 @@ class ClusterBackend:
         return None if self._store is None else self._store.temporary(run)
 
     async def clear(self, place: Place) -> None:
-        """Delete the run's place in the shared store.
-
-        Raises:
-            BackendError: something is left.
-        """
         assert self._store is not None
         await self._store.clear(place, self.own_s3)
 

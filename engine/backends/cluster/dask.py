@@ -257,7 +257,6 @@ class DaskWorkers:
         self.changed()
 
     def replaced(self, slot: str) -> None:
-        """Use this worker no more, until it is found again: it is lost, or another process answers there."""
         address = slot.partition("#")[0]
         self._process.pop(address, None)
         if self._threads.pop(address, None) is not None:
@@ -285,12 +284,6 @@ class DaskWorkers:
     # -- calls
 
     async def send(self, slot: str, request: dict[str, Any]) -> bytes:
-        """Run a call on the slot's worker.
-
-        Raises:
-            LostWorker: the worker has gone.
-            BackendError: the scheduler has gone.
-        """
         address = slot.partition("#")[0]
         if self.broken is not None:
             raise BackendError(self.broken)

@@ -193,12 +193,6 @@ class ExecutorWorkers:
             await _shut_down(executor)
 
     async def send(self, slot: str, request: dict[str, Any]) -> bytes:
-        """Submit a call and wait for its answer.
-
-        Raises:
-            LostWorker: the executor lost a worker.
-            BackendError: the executor takes no calls.
-        """
         executor = self._executor
         encoded = encode(request | {"exit": bool(_pids(executor)), "parent": os.getpid()})
         try:

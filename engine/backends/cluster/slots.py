@@ -59,7 +59,6 @@ class Slots:
             raise
 
     def give(self, slot: str) -> None:
-        """Give a place back."""
         if self._calls.get(slot):
             self._move(slot, self._calls[slot] - 1)
         self._hand_out()

@@ -34,7 +34,6 @@ class Packaged(msgspec.Struct, frozen=True):
 
     @property
     def note(self) -> str:
-        """One line on what runs."""
         held = ", ".join(f"{name} {version}" for name, version in sorted(self.manifest.packages.items()))
         return f"code and libraries come from {self.path.name}: Python {self.manifest.python}, {held}"
 

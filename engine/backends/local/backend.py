@@ -214,7 +214,6 @@ class LocalBackend:
         return self._pool.pids()
 
     def begin_count(self) -> None:
-        """Count from now on what tasks do with their time."""
         pids = self.pids()
         self._count = (pids, total_time(pids), self._computed_s)
 

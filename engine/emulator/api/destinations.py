@@ -56,7 +56,6 @@ class Destinations:
         return True
 
     def close(self) -> None:
-        """Close the connection."""
         if self._client is not None:
             self._client.close()
         self._thread.shutdown(wait=False, cancel_futures=True)

@@ -31,12 +31,10 @@ class VersionState:
 
     @property
     def pending(self) -> bool:
-        """Whether it is being created."""
         return self._change == "create"
 
     @property
     def in_progress(self) -> bool:
-        """Whether it is being updated."""
         return self._change == "update"
 
     def describe(self, *, listed: bool) -> dict[str, str]:

@@ -95,7 +95,6 @@ class Refusal(Exception):
         return str(self)
 
     def body(self) -> bytes:
-        """The body of the reply, as JSON."""
         fields: dict[str, str | None] = {self._key: self._text}
         if self.name not in _UNTYPED:
             fields["Type"] = "User" if self.status < 500 else "Service"

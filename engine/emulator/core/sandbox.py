@@ -135,7 +135,6 @@ class Sandbox:
             room.close()
 
     def close(self) -> None:
-        """Close all rooms."""
         for folder in list(self.rooms):
             self.leave(folder)
 

@@ -138,7 +138,6 @@ class EmulatorConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
     @property
     def credentials(self) -> Credentials:
-        """Those of its callers."""
         assert self.access_key and self.secret_key, "with_credentials first"
         return Credentials(self.access_key, self.secret_key)
 

@@ -231,11 +231,9 @@ class Environment:
 
     # -- requests of its process (runtime_api.Served)
     def awaits(self, request_id: str) -> bool:
-        """Whether that invocation is in progress and has no answer yet."""
         return not self._answered and self._current is not None and request_id == self._current.request_id
 
     def answered(self, request_id: str) -> bool:
-        """Whether that invocation was the runtime's last one, and has its answer."""
         next_one = None if self._answered else self._current
         return request_id == self._last_id and (next_one is None or next_one.delivered_s is None)
 
@@ -243,7 +241,6 @@ class Environment:
         return self.init_ms is not None
 
     def is_own_connection(self, peer_port: int, our_port: int) -> bool:
-        """Whether one of its processes has made that connection."""
         return self.process.has_connection(peer_port, our_port)
 
     def on_next(self, exchange: Exchange) -> None:

@@ -224,7 +224,6 @@ class Output:
         os.close(self.write)
 
     def close(self) -> None:
-        """Stop reading."""
         if self._read >= 0:
             self._loop.remove_reader(self._read)
             os.close(self._read)
@@ -316,7 +315,6 @@ class Process:
         return self._held.out_of_memory()
 
     def kill(self) -> None:
-        """Kill all of its processes."""
         self.max_memory_mb()
         self._kill()
 

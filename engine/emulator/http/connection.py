@@ -185,7 +185,6 @@ class Connection(asyncio.BufferedProtocol):
     # -- the room of large bodies
     @property
     def received_bytes(self) -> int:
-        """Bytes of the present body that have come."""
         return self._body_bytes
 
     def _ask_for_room(self, room: Room, bytes_: int) -> None:
@@ -196,7 +195,6 @@ class Connection(asyncio.BufferedProtocol):
             self._transport.pause_reading()
 
     def enter(self) -> None:
-        """Read on: there is room for the body."""
         self._outside = False
         if not self._paused and self._transport is not None and not self.lost:
             self._transport.resume_reading()

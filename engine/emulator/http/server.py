@@ -64,7 +64,6 @@ class Server:
         return int(self._socket.getsockname()[1])
 
     async def serve(self) -> None:
-        """Start to answer requests."""
         assert self._socket is not None, "bind first"
         self._server = await asyncio.get_running_loop().create_server(
             lambda: self._connection(self), sock=self._socket, backlog=1024
@@ -81,7 +80,6 @@ class Server:
             connection.close_when_idle()
 
     def abort(self) -> None:
-        """Close all connections now."""
         self.close()
         for connection in list(self.connections):
             connection.drop()

@@ -141,7 +141,6 @@ class Home:
         return folder
 
     def set_cpus(self, folder: Path, cpus: float) -> None:
-        """Set the CPU quota, in CPUs."""
         period = _PERIOD_US
         while cpus * period < _LEAST_QUOTA_US:
             period *= 5

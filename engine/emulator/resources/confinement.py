@@ -62,7 +62,6 @@ class Confined:
 
     @property
     def frozen(self) -> bool:
-        """Whether it is paused."""
         return self._cpu.frozen
 
     def initialised(self) -> None:
@@ -70,12 +69,10 @@ class Confined:
         self._cpu.initialised()
 
     def resume(self) -> None:
-        """Let it run: an invocation begins."""
         self._cpu.resume()
         self._memory.resume()
 
     def pause(self) -> None:
-        """Freeze it."""
         self._cpu.pause()
         self._memory.pause()
 

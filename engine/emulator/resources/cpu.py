@@ -117,13 +117,11 @@ class Signalled:
         """Change nothing."""
 
     def resume(self) -> None:
-        """Continue the tree."""
         if self.frozen:
             self.frozen = False
             self._signal(signal.SIGCONT)
 
     def pause(self) -> None:
-        """Stop the tree."""
         if not self.frozen:
             self.frozen = True
             self._stop()
@@ -143,7 +141,6 @@ class Signalled:
             stopped |= new
 
     def detach(self) -> None:
-        """Send no more signals."""
         self._over = True
 
 

@@ -133,7 +133,6 @@ class _Cycled(Signalled):
             self._stop()
 
     def detach(self) -> None:
-        """Send no more signals."""
         if not self._over:
             super().detach()
             self._cycle.agenda.cancel(self._entry)

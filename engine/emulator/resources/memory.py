@@ -100,15 +100,12 @@ class _InCgroup:
         return self._exceeded or self._polled.exceeded()
 
     def resume(self) -> None:
-        """Watch it: it runs."""
         self._polled.resume()
 
     def pause(self) -> None:
-        """Suspend watching: it is frozen."""
         self._polled.pause()
 
     def peak_bytes(self) -> int:
-        """The most memory that the tree was seen to hold."""
         return self._polled.peak_bytes()
 
     def detach(self) -> None:
@@ -197,12 +194,10 @@ class _Polled:
             self._poll.agenda.at(self._poll.agenda.time() + _FASTEST_S, self._entry)
 
     def pause(self) -> None:
-        """Stop looking."""
         self._running = False
         self._poll.agenda.cancel(self._entry)
 
     def detach(self) -> None:
-        """Stop looking."""
         if not self._over:
             self._over = True
             self._poll.groups -= 1

@@ -130,7 +130,6 @@ class Tree:
         return 0
 
     def close(self) -> None:
-        """Close the descriptor."""
         if self._statm is not None:
             os.close(self._statm)
             self._statm = None

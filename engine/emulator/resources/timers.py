@@ -47,7 +47,6 @@ class Agenda:
         entry._ticket = -1  # its place in the heap is skipped when reached
 
     def close(self) -> None:
-        """Remove all entries."""
         self._heap.clear()
         if self._timer is not None:
             self._timer.cancel()
