@@ -98,7 +98,7 @@ def calibrate(sessions: Sequence[SessionView], model: LambdaModel, backend: str 
     _fit_starts(calls, model, direct, rtt_s, fitted)
     _fit_payloads(calls, model, fitted, untold)
     _fit_spread(calls, model, fitted, untold)
-    _fit_ratio(every, direct, calls, keys, model, fitted, untold)
+    _fit_ratio(every, calls, keys, model, fitted, untold)
     _fit_concurrency(direct, model, fitted, untold)
     untold += [
         "idle_halving_s: how fast idle environments are evicted needs pauses of minutes between runs",
@@ -304,7 +304,6 @@ def _fit_spread(calls: Calls, model: LambdaModel, fitted: list[Fitted], untold: 
 
 def _fit_ratio(
     every: list[RunView],
-    runs: list[RunView],
     calls: Calls,
     keys: dict[tuple[str, ...], int],
     model: LambdaModel,

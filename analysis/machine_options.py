@@ -26,7 +26,7 @@ Floats = NDArray[np.float64]
 _SEED = 1
 
 
-def local_options(job: Job, runs: Runs, confidence: float) -> Iterator[Option]:
+def local_options(job: Job, confidence: float) -> Iterator[Option]:
     """One worker, powers of two, and all of this machine's."""
     counts = sorted(
         {1, job.workers, *(2**power for power in range(1, job.workers.bit_length()) if 2**power < job.workers)}

@@ -53,7 +53,7 @@ def options_of(
     """
     used = model or lambda_model()
     predict = OnLambda(job, used, region, architecture, confidence)
-    rows = list(local_options(job, runs, confidence))
+    rows = list(local_options(job, confidence))
     rows += [cluster_option(one, runs) for one in clusters]
     rows += _elsewhere(job, runs, used, predict, sizes_for(job, memory_mb), today or date.today(), confidence)
     best = preferred(rows)
@@ -79,7 +79,7 @@ def option_rows(
         InputError: the job needs more memory than Lambda has.
     """
     predict = OnLambda(job, model, "us-east-1", "x86_64", confidence)
-    rows = list(local_options(job, runs, confidence))
+    rows = list(local_options(job, confidence))
     return rows + _elsewhere(job, runs, model, predict, sizes_for(job, memory_mb), date.today(), confidence)
 
 

@@ -84,7 +84,6 @@ class PredictedLine(msgspec.Struct, frozen=True, kw_only=True):
     core_ratio: tuple[float, float, float]  # median, and the ends of its 95 %: a core of this machine in Lambda vCPUs
     baseline_s: Estimate | None = None  # the median makespan of the comparison's baseline
     at_once: int = 1  # tasks that ran together here
-    payload_bytes: int = 0  # the largest request or result of a task
     usage: Usage | None = None  # what the tasks did with their time here; None: all of it is taken for computing
     exchanges: bool = False  # whether the tasks exchange objects, which the model does not have
 
@@ -248,7 +247,6 @@ def predict_lambda(
         core_ratio=core_ratio_ends(used),
         baseline_s=baseline_s,
         at_once=_at_once(source[0], widest),
-        payload_bytes=int(1e6 * max(max(stage.request_mb, stage.response_mb) for stage in stages)),
         usage=usage,
         exchanges=any(EXCHANGES in run.notes for run in source),
     )

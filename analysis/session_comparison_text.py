@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from lbench.analysis.effects import MOST_REPEATS, Effect
 from lbench.analysis.format import times_spread_text, times_text
-from lbench.analysis.session_comparison import Job, Row, SessionComparison
+from lbench.analysis.session_comparison import Job, SessionComparison
 from lbench.errors import count_text
 
 __all__ = ["change_text", "comparison_sentence", "needed_text", "permutation_text", "verdict_lines"]
@@ -90,11 +90,11 @@ def verdict_lines(comparison: SessionComparison) -> list[str]:
         name = _job_text(job, comparison.jobs)
         for row in job.rows:
             if row.effect is not None:
-                lines.append(_verdict_line(row, row.effect, f"{name}, {row.session} {row.name}", limit))
+                lines.append(_verdict_line(row.effect, f"{name}, {row.session} {row.name}", limit))
     return lines
 
 
-def _verdict_line(row: Row, effect: Effect, what: str, limit: str) -> str:
+def _verdict_line(effect: Effect, what: str, limit: str) -> str:
     figures = f"{change_text(effect)} against {effect.against}"
     match effect.verdict:
         case "slower":

@@ -7,12 +7,14 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from lbench.cli.console import is_live_terminal
 from lbench.cli.documents import document_of
 from lbench.cli.live import LiveProgress
+from lbench.cli.plan_options import Output
 from lbench.cli.progress import PlainProgress, Progress
 from lbench.cli.report import bound_lines, failures, print_report
 from lbench.cli.signals import StopSignals
@@ -168,35 +170,26 @@ def follow_to_end(
     return measurement
 
 
-def measure(plan: Plan, on_hangup: str, *, out: Path | None, as_json: bool, quiet: bool, predict: bool = True) -> int:
+def measure(plan: Plan, on_hangup: str, output: Output) -> int:
     """Measure a valid plan; returns the exit code.
 
     Raises:
         InputError: the plan cannot start; nothing was recorded.
-        LbenchError: the session could not be written to `out`.
+        LbenchError: the session could not be written to its file.
     """
     lines = bound_lines(plan)  # also refuses a region without prices
     folder = new_session_folder()
     with StopSignals() as signals:
         measurement = follow_to_end(
-            lambda progress: Measurement(folder, on_hangup, progress, plan), folder, signals, lines, quiet=quiet
+            lambda progress: Measurement(folder, on_hangup, progress, plan), folder, signals, lines, quiet=output.quiet
         )
         if measurement.left_alone(signals):
             say(f"the engine continues without a terminal; the session is in {folder}")
             return SIGNAL_EXIT_CODES[signal.SIGHUP]
-        return _conclude(measurement, signals, folder, out=out, as_json=as_json, quiet=quiet, predict=predict)
+        return _conclude(measurement, signals, folder, output)
 
 
-def _conclude(
-    measurement: Measurement,
-    signals: StopSignals,
-    folder: Path,
-    *,
-    out: Path | None,
-    as_json: bool,
-    quiet: bool,
-    predict: bool,
-) -> int:
+def _conclude(measurement: Measurement, signals: StopSignals, folder: Path, output: Output) -> int:
     view = measurement.view
     interrupted = signals.exit_code
     refusal = measurement.refusal or _failure_before_any_run(view)
@@ -206,16 +199,14 @@ def _conclude(
     if view.header is None:
         say(f"nothing was measured; see {folder}")
         return EXIT_FAILED if interrupted is None else interrupted
-    document = document_of(view, predict=predict)
-    if quiet:
+    document = document_of(view, predict=output.predict)
+    if output.quiet:
         for line in failures(view):
             say(line, prefix="")
     if interrupted is None and view.end is not None and not view.end.complete and view.end.reason:
         say(f"{view.end.reason} ({folder})")
-    unwritten = report(
-        measurement, document, folder, lambda saved: print_report(view, document, saved, predict=predict), interrupted,
-        out=out, as_json=as_json, quiet=quiet,
-    )  # fmt: skip
+    show = partial(print_report, view, document, predict=output.predict)
+    unwritten = report(measurement, document, folder, show, interrupted, output)
     if unwritten is not None:
         say(str(unwritten))
     if interrupted is not None:
@@ -229,30 +220,27 @@ def report(
     folder: Path,
     show: Callable[[str], None],
     interrupted: int | None,
-    *,
-    out: Path | None,
-    as_json: bool,
-    quiet: bool,
+    output: Output,
 ) -> LbenchError | None:
-    """Write the document to `out`, and print it or `show` the report; returns why `out` was not written.
+    """Write the document to its file, and print it or `show` the report; returns why the file was not written.
 
     `show` gets the text that says where the session is.
     """
     content = encode(document, "json")
-    unwritten: LbenchError | None = None
+    out, unwritten = output.file, None
     if out is not None:
         try:
             write(out, encode(document, format_of(out)))
         except LbenchError as error:
             unwritten, out = error, None
     saved = _saved_text(measurement.view, folder, content, out)
-    if as_json:
+    if output.as_json:
         sys.stdout.buffer.write(content)
     else:
         show(saved)
     if measurement.lost:
         say(f"the engine has died: its runs are marked interrupted, the results so far are in {folder}")
-    elif output_error() is not None or (as_json and (not quiet or interrupted is not None)):
+    elif output_error() is not None or (output.as_json and (not output.quiet or interrupted is not None)):
         say(saved, prefix="")
     return unwritten
 

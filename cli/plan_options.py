@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -18,8 +19,10 @@ __all__ = [
     "DATA_OPTION",
     "FILE",
     "OF_A_PLAN",
+    "Output",
     "checked_out",
     "number",
+    "output_options",
     "plan_of_options",
     "plan_options",
     "whole_number",
@@ -122,6 +125,28 @@ _OPTIONS: tuple[Callable[[Callable[..., Any]], Callable[..., Any]], ...] = (
     click.option("--max-usd", metavar="X", help="Stop before all runs together cost more (exit code 3)."),
     click.option("--yes", is_flag=True, help="Start without asking about the cost."),
 )
+
+
+class Output(NamedTuple):
+    """What becomes of the results."""
+
+    file: Path | None  # to write the session to
+    as_json: bool  # print the document in place of the report
+    quiet: bool  # show no progress
+    predict: bool  # with what AWS Lambda would take
+
+
+def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command, as its last options, those of an `Output`, which it gets as `output`."""
+
+    @click.option("-o", "--out", metavar="FILE", type=FILE, help="Write the session as FILE.json or FILE.csv.")
+    @click.option("--json", "as_json", is_flag=True, help="Print only the session document on stdout.")
+    @click.option("--quiet", is_flag=True, help="Show no progress.")
+    @functools.wraps(command)
+    def packed(*, out: Path | None, as_json: bool, quiet: bool, no_predict: bool = True, **options: Any) -> Any:
+        return command(output=Output(out, as_json, quiet, not no_predict), **options)
+
+    return packed
 
 
 def plan_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import shutil
 import signal
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from lbench.analysis.resumed import joined
 from lbench.cli.documents import document_of
 from lbench.cli.follow import follow_to_end, report, say
+from lbench.cli.plan_options import Output
 from lbench.cli.progress import Progress
 from lbench.cli.signals import StopSignals
 from lbench.cli.sweep_run import PointsMeasurement
@@ -29,13 +31,10 @@ def measure_points(
     make: Callable[[Path, Progress], _Points],
     lines: list[str],
     show: Callable[[_Points, SessionView, Document, str], None],
+    output: Output,
     *,
     what: str,
     point: str,
-    out: Path | None,
-    as_json: bool,
-    quiet: bool,
-    predict: bool,
 ) -> int:
     """Measure the points that `make` begins in a new session, and report them with those of earlier sessions.
 
@@ -43,12 +42,9 @@ def measure_points(
         make: the measurement, of its folder and progress.
         lines: the text before it.
         show: prints the report: of the session that holds all points, its document, and where it is saved.
+        output: what becomes of the results; `predict` is of the document.
         what: "sweep" or "tuning", in messages.
         point: what it measures one of.
-        out: the file to write, or None.
-        as_json: print the document in place of the report.
-        quiet: show no progress.
-        predict: put what AWS Lambda would take into the document.
 
     Returns:
         The exit code.
@@ -58,7 +54,7 @@ def measure_points(
     """
     folder = new_session_folder()
     with StopSignals() as signals:
-        measurement = follow_to_end(lambda progress: make(folder, progress), folder, signals, lines, quiet=quiet)
+        measurement = follow_to_end(lambda progress: make(folder, progress), folder, signals, lines, quiet=output.quiet)
         if measurement.left_alone(signals):
             say(f"the engine ends this {point} without a terminal; the session is in {folder}")
             return SIGNAL_EXIT_CODES[signal.SIGHUP]
@@ -66,11 +62,9 @@ def measure_points(
         if not any(view.started_runs for view in views):
             return _nothing(measurement, signals, folder, point)
         whole = joined(views)
-        document = document_of(whole, predict=predict)
-        unwritten = report(
-            measurement, document, folder, lambda saved: show(measurement, whole, document, saved), signals.exit_code,
-            out=out, as_json=as_json, quiet=quiet,
-        )  # fmt: skip
+        document = document_of(whole, predict=output.predict)
+        shown = partial(show, measurement, whole, document)
+        unwritten = report(measurement, document, folder, shown, signals.exit_code, output)
         stopped = signals.exit_code is not None or measurement.lost
         if (stopped or measurement.over_budget) and (left := measurement.left_text()) is not None:
             how = "the same command" if stopped else "the same command with a larger --max-usd"

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from lbench.cli.confirm import ask_about
+from lbench.cli.plan_options import Output
 from lbench.cli.report import bound_lines
 from lbench.cli.sweep_end import measure_points
 from lbench.cli.sweep_report import print_sweep
@@ -25,17 +24,7 @@ def ask_for_sweep(sweep: SweepPlan, ask_above_usd: float, *, yes: bool) -> None:
     ask_about([sweep.at(point, "") for point in sweep.points], ask_above_usd, yes=yes)
 
 
-def measure_sweep(
-    sweep: SweepPlan,
-    on_hangup: str,
-    *,
-    more: int,
-    fresh: bool,
-    out: Path | None,
-    as_json: bool,
-    quiet: bool,
-    predict: bool,
-) -> int:
+def measure_sweep(sweep: SweepPlan, on_hangup: str, output: Output, *, more: int, fresh: bool) -> int:
     """Measure a sweep; returns the exit code.
 
     Raises:
@@ -50,14 +39,11 @@ def measure_sweep(
         lambda folder, progress: SweepMeasurement(folder, on_hangup, progress, sweep, identity, earlier, more),
         lines,
         lambda measurement, view, document, saved: print_sweep(
-            view, document, measurement.failures, saved, predict=predict
+            view, document, measurement.failures, saved, predict=output.predict
         ),
+        output,
         what="sweep",
         point="point",
-        out=out,
-        as_json=as_json,
-        quiet=quiet,
-        predict=predict,
     )
 
 

@@ -30,6 +30,7 @@ from lbench.analysis.tuning import (
 from lbench.cli.confirm import ask_about
 from lbench.cli.console import BRIGHT, QUIET, RIGHT, WARN, WRONG, accent, console
 from lbench.cli.documents import TUNE
+from lbench.cli.plan_options import Output
 from lbench.cli.progress import Progress
 from lbench.cli.sweep_end import measure_points
 from lbench.cli.sweep_run import Earlier, PointsMeasurement, done_points, earlier_sessions
@@ -267,7 +268,7 @@ class _TuneMeasurement(PointsMeasurement):
         return f"{begin}; at most {usd_short(quote.bound_usd, up=True)} a run (better known after its first run)"
 
 
-def measure_tuning(tune: TunePlan, on_hangup: str, *, fresh: bool, out: Path | None, as_json: bool, quiet: bool) -> int:
+def measure_tuning(tune: TunePlan, on_hangup: str, output: Output, *, fresh: bool) -> int:
     """Measure the candidates; returns the exit code.
 
     Raises:
@@ -294,12 +295,9 @@ def measure_tuning(tune: TunePlan, on_hangup: str, *, fresh: bool, out: Path | N
         lambda folder, progress: _TuneMeasurement(folder, on_hangup, progress, tune, identity, earlier),
         lines,
         _print,
+        output,
         what="tuning",
         point="candidate",
-        out=out,
-        as_json=as_json,
-        quiet=quiet,
-        predict=False,
     )
 
 

@@ -63,11 +63,6 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             return price, price
         return price * Decimal(self.share.low), price * Decimal(self.share.high)
 
-    @property
-    def dated(self) -> date:
-        """The date of its price."""
-        return self.usd_per_hour.date
-
 
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_age_days: int
@@ -92,4 +87,4 @@ def source_text(kind: str) -> str:
 
 def is_old(profile: Profile, today: date) -> bool:
     """Whether its price is older than prices stay true."""
-    return (today - profile.dated).days > _file().max_age_days
+    return (today - profile.usd_per_hour.date).days > _file().max_age_days

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from lbench.cli.plan_options import FILE, plan_options
+from lbench.cli.plan_options import FILE, Output, output_options, plan_options
 
 __all__ = ["command"]
 
@@ -21,16 +21,11 @@ __all__ = ["command"]
 )
 @click.option("--no-predict", is_flag=True, help="Leave out the line of what AWS Lambda would take and cost.")
 @click.option("--picture", metavar="FILE.png", type=FILE, help="Write the answer as a picture.")
-@click.option("-o", "--out", metavar="FILE", type=FILE, help="Write the session as FILE.json or FILE.csv.")
-@click.option("--json", "as_json", is_flag=True, help="Print only the session document on stdout.")
-@click.option("--quiet", is_flag=True, help="Show no progress.")
+@output_options
 def command(
     workload: str,
     picture: Path | None,
-    out: Path | None,
-    as_json: bool,
-    quiet: bool,
-    no_predict: bool,
+    output: Output,
     force_cold: bool,
     allow_update: bool,
     **options: Any,
@@ -71,11 +66,11 @@ def command(
     if workload == "function":
         plan = function_run.prepare(plan, backends, loaded)
     validate(plan)
-    checked_out(out)
+    checked_out(output.file)
     if picture is not None:
         if picture.suffix.lower() != ".png":
             raise InputError(f"--picture must be a file name that ends in .png, got {picture}")
         check_writable(picture, "--picture")
     ask(plan, loaded.values.ask_above_usd, yes=options["yes"])
-    code = measure(plan, on_hangup(loaded.values, "run"), out=out, as_json=as_json, quiet=quiet, predict=not no_predict)
+    code = measure(plan, on_hangup(loaded.values, "run"), output)
     click.get_current_context().exit(code)

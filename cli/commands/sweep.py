@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
 
-from lbench.cli.plan_options import FILE, plan_options
+from lbench.cli.plan_options import Output, output_options, plan_options
 
 __all__ = ["command"]
 
@@ -26,18 +25,13 @@ __all__ = ["command"]
 @click.option("--fresh", is_flag=True, help="Start over, even if a stopped sweep could go on.")
 @plan_options
 @click.option("--no-predict", is_flag=True, help="Leave out the curve of what AWS Lambda would take and cost.")
-@click.option("-o", "--out", metavar="FILE", type=FILE, help="Write the session as FILE.json or FILE.csv.")
-@click.option("--json", "as_json", is_flag=True, help="Print only the session document on stdout.")
-@click.option("--quiet", is_flag=True, help="Show no progress.")
+@output_options
 def command(
     workload: str,
     over: tuple[str, ...],
     more: str | None,
     fresh: bool,
-    no_predict: bool,
-    out: Path | None,
-    as_json: bool,
-    quiet: bool,
+    output: Output,
     **options: Any,
 ) -> None:
     """Measure WORKLOAD along one or two axes, and find where one backend overtakes another, in time and in dollars.
@@ -63,16 +57,7 @@ def command(
         added = whole_number("--more", more)
         if not 0 <= added <= 100:
             raise InputError(f"--more must be from 0 to 100, got {more}")
-    checked_out(out)
+    checked_out(output.file)
     ask_for_sweep(sweep, loaded.values.ask_above_usd, yes=options["yes"])
-    code = measure_sweep(
-        sweep,
-        on_hangup(loaded.values, "run"),
-        more=added,
-        fresh=fresh,
-        out=out,
-        as_json=as_json,
-        quiet=quiet,
-        predict=not no_predict,
-    )
+    code = measure_sweep(sweep, on_hangup(loaded.values, "run"), output, more=added, fresh=fresh)
     click.get_current_context().exit(code)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
 
-from lbench.cli.plan_options import FILE, plan_options
+from lbench.cli.plan_options import Output, output_options, plan_options
 
 __all__ = ["command"]
 
@@ -22,12 +21,8 @@ __all__ = ["command"]
 )
 @click.option("--fresh", is_flag=True, help="Start over, even if a stopped tuning could go on.")
 @plan_options
-@click.option("-o", "--out", metavar="FILE", type=FILE, help="Write the session as FILE.json or FILE.csv.")
-@click.option("--json", "as_json", is_flag=True, help="Print only the session document on stdout.")
-@click.option("--quiet", is_flag=True, help="Show no progress.")
-def command(
-    workload: str, over: tuple[str, ...], fresh: bool, out: Path | None, as_json: bool, quiet: bool, **options: Any
-) -> None:
+@output_options
+def command(workload: str, over: tuple[str, ...], fresh: bool, output: Output, **options: Any) -> None:
     """Find the memory size and the number of tasks of WORKLOAD on Lambda that are fastest, cheapest, and both in balance.
 
     At most 20 runs, 4 of each candidate that is tried; a model of time and dollars chooses the next. Before each its
@@ -48,7 +43,7 @@ def command(
             raise InputError(f"--{name.replace('_', '-')} does not apply to tune: it decides how often it measures")
     plan, loaded = plan_of_options(workload, options, ("emulated",))
     tune = tune_plan(plan, over)
-    checked_out(out)
+    checked_out(output.file)
     ask_for_tuning(tune, loaded.values.ask_above_usd, yes=options["yes"])
-    code = measure_tuning(tune, on_hangup(loaded.values, "run"), fresh=fresh, out=out, as_json=as_json, quiet=quiet)
+    code = measure_tuning(tune, on_hangup(loaded.values, "run"), output, fresh=fresh)
     click.get_current_context().exit(code)

@@ -104,9 +104,9 @@ class Choice(Lines, can_focus=True):
         Binding("right", "choose(1)", "choose", key_display="←→"),
     ]
 
-    def __init__(self, options: tuple[str, ...], value: str, *, place: str, roomy: bool = False) -> None:
+    def __init__(self, options: tuple[str, ...], value: str, *, place: str) -> None:
         super().__init__(id=id_at(place))
-        self.options, self.value, self.place, self._roomy = options, value, place, roomy
+        self.options, self.value, self.place = options, value, place
 
     def action_choose(self, by: int) -> None:
         index = (self.options.index(self.value) if self.value in self.options else 0) + by

@@ -55,7 +55,7 @@ class SetupForm(FaultsEnd, VerticalScroll, inherit_bindings=False):
         """Two parts, side by side where there is room."""
         with Vertical(id="left"):
             yield Heading("workload")
-            yield Choice(tuple(self.draft.params), self.draft.workload, place="workload", roomy=True)
+            yield Choice(tuple(self.draft.params), self.draft.workload, place="workload")
             yield Vertical(*self._own_rows(), id="own")
             yield Prose(id="about")
             yield Heading("backends", id="backends-heading")

@@ -180,11 +180,6 @@ class ClusterBackend:
         self._compute_ms, self._slots.ahead = None, 1
 
     async def renew(self) -> None:
-        """Refuse: the workers are not lbench's own.
-
-        Raises:
-            BackendError: always.
-        """
         raise BackendError("the workers of a cluster cannot be restarted from here: leave out --cold-repeats")
 
     async def invoke(self, call: Call) -> Outcome:

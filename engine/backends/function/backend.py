@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from lbench.engine.backends.aws_client.connection import ConnectionLost
 from lbench.engine.backends.base import Call, EnvironmentInfo, Failure, Outcome, Published
@@ -26,7 +26,7 @@ from lbench.workloads.encoding import decode, encode
 from lbench.workloads.function import FunctionParams
 
 if TYPE_CHECKING:
-    from lbench.workloads.objects import Place
+    pass
 
 __all__ = ["FunctionBackend", "concurrency_refusal", "open_function"]
 
@@ -154,11 +154,6 @@ class FunctionBackend:
         """Do nothing: there is no data."""
 
     async def renew(self) -> None:
-        """Refuse: --force-cold does that, once it is allowed.
-
-        Raises:
-            BackendError: always.
-        """
         raise BackendError("--cold-repeats does not apply to function: use --force-cold")
 
     async def invoke(self, call: Call) -> Outcome:
@@ -196,12 +191,9 @@ class FunctionBackend:
         """The environments whose names the function's log has shown."""
         return self._environments.all()
 
-    def temporary(self, run: str) -> Place | None:
-        """None: tasks exchange no objects."""
-        return None
+    def temporary(self, run: str) -> None: ...
 
-    async def clear(self, place: Any) -> None:
-        """Do nothing: there are no objects."""
+    async def clear(self, place: object) -> None: ...
 
     async def left(self) -> list[str]:
         """Nothing: an environment writes only into its own /tmp."""

@@ -116,11 +116,7 @@ class LambdaBackend:
         return None
 
     async def __aenter__(self) -> Self:
-        """Make the function reachable and open a connection for each invocation that can be under way.
-
-        Raises:
-            BackendError: that failed.
-        """
+        """Make the function reachable and open a connection for each invocation that can be under way."""
         try:
             _allow_files(self.capacity)
             place, credentials, self._store = await self._start()
@@ -247,11 +243,7 @@ class LambdaBackend:
         return self._store.temporary(run)
 
     async def clear(self, place: Place) -> None:
-        """Delete the objects of the run's tasks.
-
-        Raises:
-            ObjectStoreError: S3 refused or cannot be reached.
-        """
+        """Delete the objects of the run's tasks."""
         assert self._store is not None
         made: dict[str, int] = {}
         try:

@@ -30,7 +30,6 @@ from lbench.engine.backends.settings import LocalSettings, SequentialSettings
 from lbench.engine.machine.processor_time import ProcessorTime, Usage, total_time, usage
 from lbench.workloads.encoding import decode
 from lbench.workloads.functions import WHOLE
-from lbench.workloads.objects import Place
 from lbench.workloads.own.importer import is_pinned
 
 __all__ = ["DEADLINE_EXCEEDED", "WORKER_DIED", "LocalBackend", "open_local"]
@@ -99,11 +98,7 @@ class LocalBackend:
         self._workspace = Workspace(preload) if own and preload is not None else None
 
     async def __aenter__(self) -> Self:
-        """Start the workers and wait until each has imported what it needs.
-
-        Raises:
-            BackendError: a worker cannot be started.
-        """
+        """Start the workers and wait until each has imported what it needs."""
         if self._workspace is not None:
             await asyncio.to_thread(sweep)
         await self._pool.open()
@@ -130,11 +125,7 @@ class LocalBackend:
         self._compute_ms = None  # another job's tasks
 
     async def renew(self) -> None:
-        """End all workers. Calls start the next ones, as `concurrent.futures` does; `publish` starts those still missing.
-
-        Raises:
-            BackendError: workers can no longer be started.
-        """
+        """End all workers. Calls start the next ones, as `concurrent.futures` does; `publish` starts those still missing."""
         await self._pool.renew()
 
     async def invoke(self, call: Call) -> Outcome:
@@ -246,12 +237,9 @@ class LocalBackend:
         """All environments so far; one that replaced another has the number of its generation in its name."""
         return list(self._pool.environments)
 
-    def temporary(self, run: str) -> Place | None:
-        """None: a folder of this machine is enough."""
-        return None
+    def temporary(self, run: str) -> None: ...
 
-    async def clear(self, place: Place) -> None:
-        """Do nothing: there is only that folder."""
+    async def clear(self, place: object) -> None: ...
 
     async def left(self) -> list[str]:
         """What a user's tasks have left where a later run could find it (`workspace`)."""

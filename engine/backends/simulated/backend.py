@@ -25,7 +25,6 @@ from lbench.engine.backends.simulated.loads import Known, known
 from lbench.engine.simulation.parameters import LambdaModel, load_model, old_parameters, with_values
 from lbench.engine.simulation.platform import Environment, Host, Placed, Platform, Refused
 from lbench.errors import BackendError
-from lbench.workloads.objects import Place
 
 __all__ = ["SimulatedBackend", "account_concurrency", "model_of"]
 
@@ -107,11 +106,7 @@ class SimulatedBackend:
         self._ran = False
 
     async def __aenter__(self) -> Self:
-        """Start the worker that computes tasks, if there is one.
-
-        Raises:
-            BackendError: it cannot be started.
-        """
+        """Start the worker that computes tasks, if there is one."""
         if self._computer is not None:
             await self._computer.__aenter__()
             self.imports(self._computer.import_s * self.core_ratio)
@@ -307,7 +302,6 @@ class SimulatedBackend:
         )
 
     def environments(self) -> list[EnvironmentInfo]:
-        """All environments so far, ended ones too."""
         return [
             EnvironmentInfo(
                 id=one.id,
@@ -320,12 +314,9 @@ class SimulatedBackend:
             for one in self._platform.environments
         ]
 
-    def temporary(self, run: str) -> Place | None:
-        """None: tasks that are computed keep their objects in a folder of this machine."""
-        return None
+    def temporary(self, run: str) -> None: ...
 
-    async def clear(self, place: Place) -> None:
-        """Do nothing: there is only that folder."""
+    async def clear(self, place: object) -> None: ...
 
     async def left(self) -> list[str]:
         """Nothing: no environment is real."""
