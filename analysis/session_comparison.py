@@ -305,14 +305,13 @@ def _not_comparable(base: SessionView, mine: list[RunView], other: SessionView, 
         versions = [view.header.environment.packages.get(package) for view in (other, base) if view.header is not None]
         if None not in versions and _major(versions[0]) != _major(versions[1]):
             return f"{package} {versions[0]} against {versions[1]}: another kernel"
-    right = [_digests(runs) for runs in (mine, theirs)]
+    right = [
+        {run.answer.digest for run in runs if run.answer is not None and run.answer.ok is not False}
+        for runs in (mine, theirs)
+    ]
     if all(right) and not right[0] & right[1] and _unchecked(mine) and _unchecked(theirs):
         return "another answer, and neither was checked against a reference"
     return None
-
-
-def _digests(runs: list[RunView]) -> set[str]:
-    return {run.answer.digest for run in runs if run.answer is not None and run.answer.ok is not False}
 
 
 def _unchecked(runs: list[RunView]) -> bool:

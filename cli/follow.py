@@ -247,7 +247,7 @@ def report(
 
 def code_of(view: SessionView) -> int:
     """The exit code of a measurement."""
-    if any(run.status == "over_budget" for run in view.runs.values()):
+    if view.over_budget:
         return EXIT_BUDGET
     return 0 if _all_right(view) else EXIT_FAILED
 

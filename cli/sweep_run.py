@@ -243,8 +243,7 @@ class PointsMeasurement(Measurement):
     def _spent_out(self) -> bool:
         """Whether the budget of all points is used up."""
         limit = self._sweep.base.max_usd
-        stopped = any(run.status == "over_budget" for run in self.view.runs.values())
-        self.over_budget = stopped or (limit is not None and self._spent() >= Decimal(str(limit)))
+        self.over_budget = self.view.over_budget or (limit is not None and self._spent() >= Decimal(str(limit)))
         return self.over_budget
 
     def _report(self) -> None:

@@ -14,6 +14,7 @@ import stat
 import sys
 import zlib
 from collections.abc import Callable, Generator, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -270,7 +271,9 @@ class TextFile:
         start = file.read(4)
         file.seek(0)
         if start.startswith(_GZIP):
-            return self._inflate(self._raw(file, _PACKED_PIECE), "gzip", _gzip_unpacker, (zlib.error,))
+            return self._inflate(
+                self._raw(file, _PACKED_PIECE), "gzip", partial(zlib.decompressobj, wbits=31), (zlib.error,)
+            )
         if start == _ZSTD:
             try:
                 if sys.version_info >= (3, 14):  # of the driver only: Lambda never reads a CSV
@@ -320,7 +323,3 @@ class TextFile:
                 f"{self.path} unpacks to more than {_RATIO} times its size ({self._packed:,} bytes to more than "
                 f"{size:,}): data never do; unpack it yourself if it is right all the same"
             )
-
-
-def _gzip_unpacker() -> Any:
-    return zlib.decompressobj(wbits=31)

@@ -39,7 +39,9 @@ def command(region: str | None, refresh: bool, as_json: bool) -> None:
 
     region = load({"region": region}).values.region
     if region is None:
-        region = _chain_region()
+        from lbench.engine.backends.aws_client.endpoints import chain_region
+
+        region = chain_region()
     if refresh:
         from lbench.config.price_list import refresh as ask
 
@@ -54,12 +56,6 @@ def command(region: str | None, refresh: bool, as_json: bool) -> None:
         click.echo(msgspec.json.format(msgspec.json.encode(listing), indent=1))
         return
     _print(region, rows)
-
-
-def _chain_region() -> str:
-    from lbench.engine.backends.aws_client.endpoints import chain_region
-
-    return chain_region()
 
 
 def _print(region: str, rows: list[Price]) -> None:

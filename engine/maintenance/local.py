@@ -48,7 +48,7 @@ def local_leftovers() -> list[Leftover]:
     return [
         *_sessions(),
         *_stores(),
-        *_sockets(),
+        *(_file("a socket of an engine that has ended", path) for path in dead_sockets()),
         *_emulators(),
         *_cgroups(),
         *_temporary(),
@@ -95,11 +95,6 @@ def _stores() -> Iterator[Leftover]:
                 store_log.forget(name)
 
             yield Leftover("temporary objects of a killed run", str(path), _size(path), remove)
-
-
-def _sockets() -> Iterator[Leftover]:
-    for path in dead_sockets():
-        yield _file("a socket of an engine that has ended", path)
 
 
 def _emulators() -> Iterator[Leftover]:

@@ -191,7 +191,9 @@ class Conductor:
         if plan.schedule == "concurrent":
             order, beside = [], order
         elif schedule_of(plan) == "concurrent":  # AWS beside the first run on this machine
-            here = [entry for entry in order if _is_here(entry.run.choice)]
+            here = [
+                entry for entry in order if catalog.shares_machine(entry.run.choice.name, entry.run.choice.settings)
+            ]
             away = [entry for entry in order if entry not in here]
             order, beside = here[1:], here[:1] + away
         if beside:
@@ -325,7 +327,3 @@ class Conductor:
             text = f"the log has {result.found} of {result.wanted} invocations: the others stay estimates"
             self._journal.write(Warned("audit", text))
         await self._journal.sync()
-
-
-def _is_here(choice: BackendChoice) -> bool:
-    return catalog.shares_machine(choice.name, choice.settings)

@@ -55,7 +55,9 @@ def batched(job: Job, size: int | Literal["auto"]) -> Job:
         if size == "auto" and measured is None and len(tasks) >= 2 * _PILOTS:
             measured = _results((yield tasks[:_PILOTS]))
             started, tasks = list(measured), tasks[_PILOTS:]
-        number = size if size != "auto" else 1 if measured is None else _next_size(measured, len(tasks))
+        number = 1 if size == "auto" else size
+        if size == "auto" and measured is not None:
+            number = batch_for(measured.task_s, measured.overhead_s, len(tasks), measured.places)
         groups = [tasks[at : at + number] for at in range(0, len(tasks), number)]
         returned = yield (tasks if number == 1 else [_batch(group) for group in groups])
         flat = list(returned) if number == 1 else list(itertools.chain.from_iterable(returned))
@@ -68,10 +70,6 @@ def batched(job: Job, size: int | Literal["auto"]) -> Job:
             places=times.places,
         )
         measured = results
-
-
-def _next_size(measured: StageResults, waiting: int) -> int:
-    return batch_for(measured.task_s, measured.overhead_s, waiting, measured.places)
 
 
 def _results(returned: Sequence[Any]) -> StageResults:

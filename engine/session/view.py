@@ -279,6 +279,11 @@ class SessionView:
         """Whether the engine has carried out its whole plan."""
         return self.end is not None and self.end.complete
 
+    @property
+    def over_budget(self) -> bool:
+        """Whether a run was stopped because its budget was used up."""
+        return any(run.status == "over_budget" for run in self.runs.values())
+
 
 def fold(events: Iterable[Event], view: SessionView | None = None) -> SessionView:
     """Apply events in their order to `view` (a new one by default)."""

@@ -57,10 +57,10 @@ def load_sweep(shown: Path | None, *, predict: bool, measuring: bool = False) ->
         return Swept([], source=shown)  # the engine is only starting
     if shown is not None:
         view = load_view(shown)
-        identity = _identity_of(view)
-        paths = [shown] if identity is None else [*_parts_of(identity, besides=shown), shown]
+        identity = next((run.planned.sweep.id for run in view.runs.values() if run.planned.sweep is not None), None)
+        earlier = [] if identity is None else [folder for folder in sweep_folders(identity) if folder != shown]
         try:
-            swept = _swept(paths, view, predict=predict)
+            swept = _swept([*earlier, shown], view, predict=predict)
             if identity is not None or _is_curve(swept):
                 return swept
         except InputError:
@@ -102,12 +102,3 @@ def _is_candidate(sweep: Sweep | None) -> bool:
 def _is_curve(swept: Swept) -> bool:
     """Whether a series has two points: backends with different numbers of workers are no sweep."""
     return any(len(one.points) > 1 for scaling in swept.scalings for one in scaling.series)
-
-
-def _identity_of(view: SessionView) -> str | None:
-    return next((run.planned.sweep.id for run in view.runs.values() if run.planned.sweep is not None), None)
-
-
-def _parts_of(identity: str, besides: Path) -> list[Path]:
-    """The other sessions of a sweep that was stopped and resumed, the oldest first."""
-    return [folder for folder in sweep_folders(identity) if folder != besides]

@@ -55,7 +55,7 @@ class SweepRun:
             if not ended:
                 self.failures[point_text(self.point)] = refusal or ""
             self.point = None
-            if any(one.ended_by == "cancelled" for one in ended) or _over_budget(view):
+            if any(one.ended_by == "cancelled" for one in ended) or (view is not None and view.over_budget):
                 self.waiting.clear()
         if not self.waiting:
             self.over = True
@@ -81,10 +81,6 @@ class SweepRun:
         spent = sum((run_bill(run).usd or Decimal(0) for run in view.started_runs), Decimal(0))
         left = Decimal(str(plan.max_usd)) - spent
         return msgspec.structs.replace(plan, max_usd=max(float(left), 1e-9))
-
-
-def _over_budget(view: SessionView | None) -> bool:
-    return view is not None and any(run.status == "over_budget" for run in view.runs.values())
 
 
 def pinned(plan: Plan) -> Plan:

@@ -147,7 +147,8 @@ def _function_fields(found: Callable[..., Any], function: str) -> list[FieldSpec
                 msgspec.json.encode(default)
                 msgspec.msgpack.encode(default)  # as it travels: no more than 64 bits
                 msgspec.convert(default, annotation_of(spec))
-                own = not _arrives(hints.get(name), parameter.default)
+                arrives = isinstance(parameter.default, enum.Enum | PurePath)
+                own = not (arrives or argument_types.travels(hints.get(name), parameter.default))
                 if own and spec.kind == "any":
                     default, spec = repr(parameter.default), msgspec.structs.replace(spec, description=_OWN)
             except (TypeError, ValueError, OverflowError, msgspec.MsgspecError, LbenchError):
@@ -184,12 +185,6 @@ def _written(default: Any) -> Any:
     if isinstance(default, enum.Enum):
         return next(name for name, one in argument_types.members(type(default)).items() if one is default)
     return str(default) if isinstance(default, PurePath) else msgspec.to_builtins(default)
-
-
-def _arrives(annotation: Any, default: Any) -> bool:
-    if isinstance(default, enum.Enum | PurePath):
-        return True
-    return argument_types.travels(annotation, default)
 
 
 def _first_line(text: Any) -> str:

@@ -105,11 +105,8 @@ class LambdaBackend:
         if self._chosen.transport == "event":
             from lbench.engine.backends.lambda_.event_transport import Letterbox, Queued
 
-            return Queued(client, self._function, Letterbox(store, self._count_own))
+            return Queued(client, self._function, Letterbox(store, partial(_add, to=self.own_s3)))
         return Direct(client, self._function)
-
-    def _count_own(self, made: dict[str, int]) -> None:
-        _add(made, self.own_s3)
 
     def _broken(self) -> str | None:
         """Why nothing can be invoked any more; None: it can, as far as is known."""

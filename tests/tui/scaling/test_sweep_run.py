@@ -21,8 +21,8 @@ def sizes(*values: int) -> SweepRun:
 
 def view(*ended: str, status: str = "ok") -> Any:
     """A session in which comparisons ended so."""
-    runs = {"r1": SimpleNamespace(status=status)}
-    return SimpleNamespace(comparisons=[SimpleNamespace(ended_by=one) for one in ended], runs=runs, started_runs=[])
+    comparisons = [SimpleNamespace(ended_by=one) for one in ended]
+    return SimpleNamespace(comparisons=comparisons, over_budget=status == "over_budget", started_runs=[])
 
 
 def size_of(plan: Plan | None) -> object:
