@@ -10,9 +10,8 @@ from lbench.engine.cost.format import usd_short
 from lbench.engine.cost.rent import machine_rent
 from lbench.engine.machine.fingerprint import cpu_model, memory_bytes, usable_cores
 from lbench.workloads.mandelbrot import MandelbrotParams
-from lbench.workloads.mandelbrot.job import Rows
+from lbench.workloads.mandelbrot.job import WORKLOAD, Rows
 from lbench.workloads.mandelbrot.tasks import rows
-from lbench.workloads.model import Task
 
 __all__ = ["example_picture", "machine_texts"]
 
@@ -35,18 +34,7 @@ def machine_texts() -> list[str]:
 
 def example_picture() -> NDArray[np.uint8]:
     """The Mandelbrot set as the preview of its workload shows it: brightness, 255 inside the set."""
-    params = MandelbrotParams(size=_POINTS, max_iterations=_ITERATIONS)
-    height, width = params.shape
-    whole = Task(
-        "mandelbrot.rows",
-        width=width,
-        height=height,
-        window=params.window,
-        max_iterations=params.max_iterations,
-        kernel=params.kernel,
-        first=0,
-        end=height,
-        step=1,
-    )
+    params = MandelbrotParams(size=_POINTS, max_iterations=_ITERATIONS, tasks=1)
+    (whole,) = next(WORKLOAD.job(params, None))
     values: NDArray[np.uint8] = Rows(params).add(whole, rows(**whole.arguments))["values"]
     return values

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from typing import Any
 
@@ -24,6 +25,7 @@ __all__ = [
     "pictured",
     "pooled",
     "quadrants",
+    "ramp_of",
     "resample",
     "stretched",
 ]
@@ -62,6 +64,12 @@ class Ramp:
     def colour(self, level: int) -> str:
         """The colour of a level; of `MISSING` the ground."""
         return self.ground if level < 0 else self.colours[level]
+
+
+@functools.lru_cache(maxsize=8)
+def ramp_of(palette: Palette) -> Ramp:
+    """The palette's ramp, made once."""
+    return Ramp(palette)
 
 
 def quantise(levels: NDArray[Any]) -> NDArray[np.int16]:

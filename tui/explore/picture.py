@@ -12,12 +12,11 @@ from lbench.analysis.format import percent_text
 from lbench.tui.draw.curve import curve
 from lbench.tui.draw.histogram import axis
 from lbench.tui.draw.ink import Piece, heading, line, right_of
-from lbench.tui.draw.picture import MISSING, Ramp, Window, fit, half_blocks, moved, quadrants, stretched
+from lbench.tui.draw.picture import MISSING, Window, fit, half_blocks, moved, quadrants, ramp_of, stretched
 from lbench.tui.draw.scale import tick_text
 from lbench.tui.explore.trails import scatter_pieces
 from lbench.tui.feeds.previews import Curve, PreviewReader, Scatter
 from lbench.tui.host import host_of
-from lbench.tui.theme import Palette
 from lbench.tui.widgets.lines import Lines
 
 __all__ = ["ExplorePicture"]
@@ -46,7 +45,6 @@ class ExplorePicture(Lines, can_focus=True):
         self._measure: list[Piece] = []
         self._accent = "text"
         self._last: tuple[NDArray[np.int16], Window] | None = None  # what was drawn, and of which window
-        self._ramp: tuple[Palette, Ramp] | None = None
 
     @property
     def points(self) -> tuple[int, int]:
@@ -88,8 +86,6 @@ class ExplorePicture(Lines, can_focus=True):
 
     def _plane(self, window: Window, width: int, height: int) -> list[Strip]:
         palette = self.palette
-        if self._ramp is None or self._ramp[0] is not palette:
-            self._ramp = (palette, Ramp(palette))
         rows, columns = 2 * height, width
         if self._shape is not None:
             rows, columns = fit(*self._shape, width, height)
@@ -106,7 +102,7 @@ class ExplorePicture(Lines, can_focus=True):
         pad, rest = (Segment(" " * cells, palette.style("text")) for cells in (left, width - columns - left))
         return [
             Strip([pad, *row, rest], width)
-            for row in (quadrants if fine else half_blocks)(stretched(levels), self._ramp[1])
+            for row in (quadrants if fine else half_blocks)(stretched(levels), ramp_of(palette))
         ]
 
     def _scatter(self, drawn: Scatter, width: int, height: int) -> list[Strip]:

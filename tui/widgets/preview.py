@@ -7,12 +7,12 @@ from textual.strip import Strip
 from lbench.tui.draw.curve import curve
 from lbench.tui.draw.histogram import axis
 from lbench.tui.draw.ink import Piece, heading, line, right_of
-from lbench.tui.draw.picture import Ramp, pictured
+from lbench.tui.draw.picture import pictured, ramp_of
 from lbench.tui.draw.scale import tick_text
 from lbench.tui.draw.scatter import CENTRE, NOBODY, Cells, scatter
 from lbench.tui.feeds.previews import Curve, Drawn, Picture, Scatter
 from lbench.tui.host import host_of
-from lbench.tui.theme import Palette, role_of
+from lbench.tui.theme import role_of
 from lbench.tui.widgets.lines import Lines
 
 __all__ = ["Preview"]
@@ -32,7 +32,6 @@ class Preview(Lines):
         self._drawn: Drawn | None = None
         self._measure = ""
         self._accent = "text"
-        self._ramp: tuple[Palette, Ramp] | None = None
 
     def show(self, drawn: Drawn | None, measure: str, accent: str) -> None:
         """Draw a preview. `accent`: the role of the run's backend."""
@@ -73,10 +72,8 @@ class Preview(Lines):
 
     def _picture(self, drawn: Picture, width: int, height: int) -> list[Strip]:
         palette = self.palette
-        if self._ramp is None or self._ramp[0] is not palette:
-            self._ramp = (palette, Ramp(palette))
         shape, fine = (drawn.height, drawn.width), host_of(self.app).quadrants
-        return pictured(drawn.levels, shape, width, height, self._ramp[1], palette.style("text"), fine=fine)
+        return pictured(drawn.levels, shape, width, height, ramp_of(palette), palette.style("text"), fine=fine)
 
     def _curve(self, points: list[tuple[float, float]], width: int, height: int) -> list[Strip]:
         cells, rows = width - _SCALE - 3, height - 1

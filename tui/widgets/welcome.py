@@ -123,13 +123,13 @@ class Welcome(Lines):
         return entries
 
     def _picture(self, width: int, height: int) -> list[Strip]:
-        from lbench.tui.draw.picture import Ramp, pictured  # loads numpy: not for the first frame
+        from lbench.tui.draw.picture import pictured, ramp_of  # loads numpy: not for the first frame
 
         assert self._example is not None
         palette, fine = self.palette, host_of(self.app).quadrants
         levels = self._example
         title = heading([("what mandelbrot computes", "quiet!")], [("an example", "quiet")], width)
-        rows = pictured(levels, levels.shape, width, height - 1, Ramp(palette), palette.style("text"), fine=fine)
+        rows = pictured(levels, levels.shape, width, height - 1, ramp_of(palette), palette.style("text"), fine=fine)
         rows += [line(palette, [], width)] * (height - 1 - len(rows))
         return [line(palette, title, width), *rows]
 
