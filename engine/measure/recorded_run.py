@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, Self
 
@@ -180,14 +180,5 @@ def _relative(info: EnvironmentInfo, zero_s: float) -> LambdaEnvironment:
     def since(time_s: float | None) -> float | None:
         return None if time_s is None else round(time_s - zero_s, 6)
 
-    return LambdaEnvironment(
-        id=info.id,
-        created_s=since(info.created_s),
-        ended_s=since(info.ended_s),
-        init_ms=info.init_ms,
-        cpu_model=info.cpu_model,
-        memory_mb=info.memory_mb,
-        cpu_share_method=info.cpu_share_method,
-        clock_offset_s=info.clock_offset_s,
-        clock_bound_s=info.clock_bound_s,
-    )
+    times = {"created_s": since(info.created_s), "ended_s": since(info.ended_s)}
+    return LambdaEnvironment(**{**asdict(info), **times})

@@ -69,6 +69,14 @@ def _read(path: Path) -> bytes:
         raise InputError(f"{path} cannot be read: {error.strerror}") from None
 
 
+def _parsed(source: bytes) -> ast.Module | None:
+    """None: it is no Python."""
+    try:
+        return ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError):
+        return None
+
+
 def is_guard(node: ast.stmt) -> bool:
     """Whether a statement is `if __name__ == "__main__":`."""
     return isinstance(node, ast.If) and any(
@@ -84,9 +92,8 @@ def without_work(source: bytes, lines: Iterable[int], starts: Iterable[int] = ()
     """
     marks, starting = set(lines), set(starts)
     gone: set[str] = set()  # names that a statement sets which is left out
-    try:
-        tree = ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError):
+    tree = _parsed(source)
+    if tree is None:
         return source
     left_out: list[ast.stmt] = []
     working = False
@@ -138,9 +145,8 @@ def is_constant(node: ast.stmt) -> bool:
 
 def guarded_names(source: bytes) -> dict[str, int]:
     """Functions and classes that are defined only under `if __name__ == "__main__":`, with their lines."""
-    try:
-        tree = ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError):
+    tree = _parsed(source)
+    if tree is None:
         return {}
     free: set[str] = set()
     found: dict[str, int] = {}
@@ -289,11 +295,8 @@ def requirements_of(files: Mapping[str, bytes], names: Iterable[str]) -> list[st
     tops = {name.partition(":")[0].partition(".")[0] for name in names}
     own = {name.partition("/")[0].removesuffix(".py") for name in files}
     for source in files.values():
-        try:
-            tree = ast.parse(source)
-        except (SyntaxError, ValueError, RecursionError):
-            continue
-        for node in ast.walk(tree):
+        tree = _parsed(source)
+        for node in () if tree is None else ast.walk(tree):
             if isinstance(node, ast.Import):
                 tops |= {alias.name.partition(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and node.module and not node.level:

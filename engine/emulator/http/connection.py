@@ -133,15 +133,11 @@ class Connection(asyncio.BufferedProtocol):
             exchange.too_large = True
         if self._body_limit == 0 and (exchange.too_large or b"transfer-encoding" in headers):
             exchange.too_large = True
-            exchange.keep_alive = False
-            self._enqueue(exchange)
-            self._incoming = None
+            self._refuse_early(exchange)
             return
         if headers.get(b"expect", b"").lower() == b"100-continue":
             if exchange.too_large:  # answered before the body, which may never come
-                exchange.keep_alive = False
-                self._enqueue(exchange)
-                self._incoming = None
+                self._refuse_early(exchange)
                 return
             if self._current is None and self._transport is not None:
                 self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -163,9 +159,7 @@ class Connection(asyncio.BufferedProtocol):
             if self._in_room:
                 self._leave_room()
             if self._body_bytes > self._body_limit * _DISCARD_FACTOR:
-                exchange.keep_alive = False
-                self._enqueue(exchange)
-                self._incoming = None
+                self._refuse_early(exchange)
         elif not exchange.body:
             exchange.body = chunk
         else:
@@ -203,6 +197,12 @@ class Connection(asyncio.BufferedProtocol):
         self._in_room = self._outside = False
         assert self._server.room is not None
         self._server.room.leave(self)
+
+    def _refuse_early(self, exchange: Exchange) -> None:
+        """Answer before the body has come, and close."""
+        exchange.keep_alive = False
+        self._enqueue(exchange)
+        self._incoming = None
 
     # -- one at a time, in order
     def _enqueue(self, exchange: Exchange) -> None:
