@@ -14,18 +14,13 @@ from lbench.tui.widgets.inspect import Inspect
 from lbench.tui.widgets.table import BackendTable
 from lbench.tui.widgets.timeline import Timeline
 from lbench.tui.widgets.title import Keys, described
+from tests.tui.pilots import wait_until_drawn
 
 SIZES = [(80, 24), (120, 40), (200, 60)]
 MID = 34.2  # seconds into the made-up session: sequential and processes are done, emulated is in its first run
 
 App = Callable[..., LbenchApp]
 Text = Callable[[LbenchApp], str]
-
-
-async def _settled(app: LbenchApp, pilot: Any) -> None:
-    for _ in range(5):  # slow parts are drawn every fourth frame
-        app.tick()
-        await pilot.pause()
 
 
 def _timeline(app: LbenchApp, label: str) -> Timeline:
@@ -44,7 +39,7 @@ async def test_the_screen_looks_as_it_was_approved(
             app.bench.show_machine(
                 ["AMD EPYC 7B13 · 8 cores · 31.4 GiB", "renting an equal one on EC2 costs $0.40 an hour"]
             )
-        await _settled(app, pilot)
+        await wait_until_drawn(app, pilot)
         same_as(f"bench-{moment}-{size[0]}x{size[1]}", screen_text(app))
 
 
@@ -54,7 +49,7 @@ async def test_the_card_looks_as_it_was_approved(
 ) -> None:
     app = app_of(still(None))
     async with app.run_test(size=size) as pilot:
-        await _settled(app, pilot)
+        await wait_until_drawn(app, pilot)
         _timeline(app, "emulated").focus()
         await pilot.press("n", "enter")
         await pilot.pause()
@@ -67,7 +62,7 @@ async def test_the_card_of_an_invocation_that_was_ok_shows_where_it_stands_and_f
 ) -> None:
     app = app_of(still(None))
     async with app.run_test(size=(120, 40)) as pilot:
-        await _settled(app, pilot)
+        await wait_until_drawn(app, pilot)
         await pilot.press("enter")
         await pilot.pause()
         lines = screen_text(app).splitlines()
@@ -81,7 +76,7 @@ async def test_the_card_of_an_invocation_that_was_ok_shows_where_it_stands_and_f
 async def test_before_the_first_run_the_default_backends_are_listed(app_of: App, screen_text: Text) -> None:
     app = app_of()
     async with app.run_test(size=(120, 40)) as pilot:
-        await _settled(app, pilot)
+        await wait_until_drawn(app, pilot)
         text = screen_text(app)
         assert all(name in text for name in ("sequential", "processes", "emulated"))
         assert "start with" in text and "and then" in text
@@ -90,7 +85,7 @@ async def test_before_the_first_run_the_default_backends_are_listed(app_of: App,
 async def test_a_running_invocation_has_its_bar_before_it_ends(app_of: App, still: Any, screen_text: Text) -> None:
     app = app_of(still(2.0, picture=False))
     async with app.run_test(size=(120, 40)) as pilot:
-        await _settled(app, pilot)
+        await wait_until_drawn(app, pilot)
         line = next(line for line in screen_text(app).splitlines() if line.startswith(" w00"))
         assert line.split()[1].endswith("╴")
 
@@ -100,7 +95,7 @@ async def test_the_sentence_says_how_much_faster_and_where_that_was_found(
 ) -> None:
     app = app_of(still(None))
     async with app.run_test(size=(120, 40)) as pilot:
-        await _settled(app, pilot)
+        await wait_until_drawn(app, pilot)
         line = " ".join(screen_text(app).splitlines()[1:3])
         assert "processes is 1.9" in line and "as fast as sequential" in line
         assert "a run on AWS" in line and "emulated here" in line
@@ -113,7 +108,7 @@ async def test_every_amount_of_the_cost_panel_has_its_sign_and_says_what_it_is(
 ) -> None:
     app = app_of(still(moment))
     async with app.run_test(size=size) as pilot:
-        await _settled(app, pilot)
+        await wait_until_drawn(app, pilot)
         lines = [strip.text.strip() for strip in app.screen.query_one(Cost)._strips[1:]]
         parts = [part for line in lines for part in line.split(" · ")]
         assert not [part for part in parts if re.search(r"(?<![$\d,.])\.\d", part)]
@@ -130,7 +125,7 @@ async def test_while_data_load_the_screen_names_the_file_and_not_what_would_be_g
     feed.frame = lambda *_: frame
     app = app_of(feed, plan=Plan("kmeans", params={"k": 7}, data="/data/census-income.data.zst"))
     async with app.run_test(size=(120, 40)) as pilot:
-        await _settled(app, pilot)
+        await wait_until_drawn(app, pilot)
         title, answer = screen_text(app).splitlines()[:2]
         assert "kmeans on census-income.data.zst · k 7" in title and "n_samples" not in title
         assert "kmeans on census-income.data.zst · 12 s" in answer
@@ -150,7 +145,7 @@ async def test_a_full_disk_leaves_room_for_the_answer(app_of: App, still: Any, s
     feed.frame = lambda *_: msgspec.structs.replace(whole_frame(), problem=text)
     app = app_of(feed)
     async with app.run_test(size=(80, 24)) as pilot:
-        await _settled(app, pilot)
+        await wait_until_drawn(app, pilot)
         answer = " ".join(" ".join(screen_text(app).splitlines()[1:3]).split())
         assert "No space left on device: kept in memory, x exports all of it · processes is 1.98×" in answer
         assert "(1.94–2.03)" in answer and "-o" not in answer
@@ -162,7 +157,7 @@ async def test_a_speedup_has_its_interval_beside_it_at_every_size(
 ) -> None:
     app = app_of(still(None))
     async with app.run_test(size=(columns, rows)) as pilot:
-        await _settled(app, pilot)
+        await wait_until_drawn(app, pilot)
         table = [line for line in screen_text(app).splitlines() if line.startswith(("▐", "▍"))]
         assert any("1.98× 1.94–2.03" in line for line in table)
         assert any("6.54× 6.37–6.65" in line for line in table)
@@ -173,7 +168,7 @@ async def test_headings_of_narrow_panels_name_the_repeat_and_the_numbers(
 ) -> None:
     app = app_of(still(None))
     async with app.run_test(size=(100, 30)) as pilot:
-        await _settled(app, pilot)
+        await wait_until_drawn(app, pilot)
         text = screen_text(app)
         assert "─ processes · repeat 3" in text and "─ emulated · repeat 3" in text
         assert re.search("─ cold · all ─+ p50   p99 ─", text)
@@ -185,7 +180,7 @@ async def test_what_makes_a_result_weak_is_counted_and_a_key_shows_all_of_it(
     for size in ((80, 24), (120, 40), (200, 60)):
         app = app_of(still(None, picture=False))
         async with app.run_test(size=size) as pilot:
-            await _settled(app, pilot)
+            await wait_until_drawn(app, pilot)
             count = len(app.bench.board.warnings)
             text = screen_text(app)
             assert count and (f"{count} things make this weak" in text or f"what makes this weak · {count}" in text)
@@ -201,9 +196,9 @@ async def test_what_aws_is_predicted_to_do_is_shown_once_and_in_its_own_colour(
 ) -> None:
     app = app_of(still(None))
     async with app.run_test(size=size) as pilot:
-        await _settled(app, pilot)
+        await wait_until_drawn(app, pilot)
         await app.workers.wait_for_complete()
-        await _settled(app, pilot)
+        await wait_until_drawn(app, pilot)
         assert predictions == ["sequential"]
         panel = app.screen.query_one(Cost)
         strips = panel.draw(*panel.content_size)
@@ -218,7 +213,7 @@ async def test_what_aws_is_predicted_to_do_is_shown_once_and_in_its_own_colour(
 async def test_nothing_is_predicted_before_every_run_has_ended(app_of: App, still: Any, predictions: list[str]) -> None:
     app = app_of(still(MID))
     async with app.run_test(size=(120, 40)) as pilot:
-        await _settled(app, pilot)
+        await wait_until_drawn(app, pilot)
         await app.workers.wait_for_complete()
         assert predictions == []
 
@@ -228,11 +223,11 @@ async def test_a_key_shows_another_repeat_in_timelines_and_histograms(
 ) -> None:
     app = app_of(still(None, picture=False))
     async with app.run_test(size=(120, 40)) as pilot:
-        await _settled(app, pilot)
+        await wait_until_drawn(app, pilot)
         assert "repeat 3" in screen_text(app) and "all repeats" in screen_text(app)
         for number in (1, 2):
             await pilot.press("right_parenthesis")
-            await _settled(app, pilot)
+            await wait_until_drawn(app, pilot)
             text = screen_text(app)
             assert f"processes · repeat {number}" in text and f"warm · repeat {number}" in text
             assert "p50   p99" in text
@@ -242,11 +237,11 @@ async def test_a_key_shows_another_repeat_in_timelines_and_histograms(
 async def test_a_frame_without_news_repaints_nothing(app_of: App, still: Any) -> None:
     app = app_of(still(None))
     async with app.run_test(size=(120, 40)) as pilot:
-        await _settled(app, pilot)
+        await wait_until_drawn(app, pilot)
         asked: list[Any] = []
         for part in app.screen.query("Lines"):
             part.refresh = lambda *regions, **how: asked.append(regions)  # type: ignore[method-assign]
-        await _settled(app, pilot)
+        await wait_until_drawn(app, pilot)
         assert asked == []
 
 
@@ -254,7 +249,7 @@ async def test_only_changed_cells_are_repainted(app_of: App, still: Any) -> None
     feed = still(MID, picture=False)
     app = app_of(feed)
     async with app.run_test(size=(120, 40)) as pilot:
-        await _settled(app, pilot)
+        await wait_until_drawn(app, pilot)
         asked: list[Any] = []
         timeline = _timeline(app, "emulated")
         timeline.refresh = lambda *regions, **how: asked.extend(regions)  # type: ignore[method-assign]
@@ -267,9 +262,9 @@ async def test_only_changed_cells_are_repainted(app_of: App, still: Any) -> None
 async def test_choosing_a_backend_shows_its_timeline_where_there_is_room_for_one(app_of: App, still: Any) -> None:
     app = app_of(still(None))
     async with app.run_test(size=(80, 24)) as pilot:
-        await _settled(app, pilot)
+        await wait_until_drawn(app, pilot)
         await pilot.press("down")
-        await _settled(app, pilot)
+        await wait_until_drawn(app, pilot)
         drawn = [one.run.planned.label for one in app.screen.query(Timeline) if one.run is not None and one.display]
         assert drawn == ["processes"]
 
@@ -279,17 +274,17 @@ async def test_the_picture_takes_the_timelines_place_at_a_key_on_a_narrow_termin
 ) -> None:
     app = app_of(still(None))
     async with app.run_test(size=(80, 24)) as pilot:
-        await _settled(app, pilot)
+        await wait_until_drawn(app, pilot)
         assert "picture" not in screen_text(app).partition("RUN")[2].partition("↑↓")[0]
         await pilot.press("v")
-        await _settled(app, pilot)
+        await wait_until_drawn(app, pilot)
         assert "─ picture ─" in screen_text(app)
 
 
 async def test_keys_of_the_timeline_zoom_pan_select_and_jump(app_of: App, still: Any) -> None:
     app = app_of(still(None))
     async with app.run_test(size=(120, 40)) as pilot:
-        await _settled(app, pilot)
+        await wait_until_drawn(app, pilot)
         timeline = _timeline(app, "emulated")
         timeline.focus()
         await pilot.press("m")
@@ -318,7 +313,7 @@ async def test_keys_of_the_timeline_zoom_pan_select_and_jump(app_of: App, still:
 async def test_the_footer_shows_the_keys_of_the_part_in_focus(app_of: App, still: Any) -> None:
     app = app_of(still(None))
     async with app.run_test(size=(200, 60)) as pilot:
-        await _settled(app, pilot)
+        await wait_until_drawn(app, pilot)
         keys = app.screen.query_one(Keys)
         app.screen.query_one(BackendTable).focus()
         await pilot.pause()
@@ -331,7 +326,7 @@ async def test_the_footer_shows_the_keys_of_the_part_in_focus(app_of: App, still
 async def test_a_run_that_failed_shows_why_and_what_to_do(app_of: App, still: Any, screen_text: Text) -> None:
     app = app_of(still(None, failing="processes", picture=False))
     async with app.run_test(size=(120, 40)) as pilot:
-        await _settled(app, pilot)
+        await wait_until_drawn(app, pilot)
         text = screen_text(app)
         assert "processes failed" in text
         assert "ValueError: row 17 cannot" in text
@@ -342,10 +337,10 @@ async def test_a_run_that_failed_shows_why_and_what_to_do(app_of: App, still: An
 async def test_a_tiny_terminal_gets_a_message_and_can_grow_again(app_of: App, still: Any, screen_text: Text) -> None:
     app = app_of(still(None))
     async with app.run_test(size=(20, 5)) as pilot:
-        await _settled(app, pilot)
+        await wait_until_drawn(app, pilot)
         assert "needs 40x12" in screen_text(app)
         await pilot.resize_terminal(120, 40)
-        await _settled(app, pilot)
+        await wait_until_drawn(app, pilot)
         assert "BACKEND" in screen_text(app)
 
 
@@ -356,14 +351,14 @@ async def test_a_resize_in_mid_run_keeps_every_panel_inside(app_of: App, still: 
         for number, size in enumerate([(200, 60), (79, 23), (120, 40), (41, 12), (160, 30)]):
             await pilot.resize_terminal(*size)
             feed.go_to(MID + 0.1 * number)
-            await _settled(app, pilot)
+            await wait_until_drawn(app, pilot)
             assert max(len(line) for line in screen_text(app).splitlines()) <= size[0]
 
 
 async def test_the_card_walks_along_the_lane_and_escape_leads_back(app_of: App, still: Any) -> None:
     app = app_of(still(None))
     async with app.run_test(size=(120, 40)) as pilot:
-        await _settled(app, pilot)
+        await wait_until_drawn(app, pilot)
         timeline = _timeline(app, "processes")
         timeline.focus()
         await pilot.press("m", "enter")
@@ -385,7 +380,7 @@ async def test_the_picture_grows_with_its_run_and_gives_way_to_the_next_ones(
         screens = []
         for at_s in (1.0, 3.0, 6.0, 7.1, 8.0, 22.0, 34.2, None):
             feed.go_to(at_s)
-            await _settled(app, pilot)
+            await wait_until_drawn(app, pilot)
             screens.append(screen_text(app))
         assert all("─ picture ─" in text for text in screens)
         assert "tasks ─" in screens[0] and "emulated ─" in screens[-1]
@@ -398,7 +393,7 @@ async def test_what_happens_while_another_screen_is_looked_at_is_in_the_timeline
     feed = still(MID - 0.5, picture=False)
     app = app_of(feed)
     async with app.run_test(size=(120, 40)) as pilot:
-        await _settled(app, pilot)
+        await wait_until_drawn(app, pilot)
         await pilot.press(key)
         await pilot.pause()
         for later_s in (MID - 0.3, MID, MID + 0.2):
@@ -409,7 +404,7 @@ async def test_what_happens_while_another_screen_is_looked_at_is_in_the_timeline
             await pilot.press("right", "right")
         await pilot.press("escape")
         await pilot.pause()
-        await _settled(app, pilot)
+        await wait_until_drawn(app, pilot)
         timeline = _timeline(app, "emulated")
         assert timeline.run is not None and timeline.run.status == "running"
         assert [row for row in range(len(timeline.run.columns)) if timeline.name_of(timeline.run, row) is None] == []
@@ -418,7 +413,7 @@ async def test_what_happens_while_another_screen_is_looked_at_is_in_the_timeline
 async def test_a_key_copies_the_sentence_the_table_or_the_command(app_of: App, still: Any) -> None:
     app = app_of(still(None, picture=False))
     async with app.run_test(size=(120, 40)) as pilot:
-        await _settled(app, pilot)
+        await wait_until_drawn(app, pilot)
         copied = {}
         for key in "stc":
             await pilot.press("y", key)
@@ -433,7 +428,7 @@ async def test_a_key_copies_the_sentence_the_table_or_the_command(app_of: App, s
 async def test_a_click_on_the_footer_presses_its_key(app_of: App, still: Any) -> None:
     app = app_of(still(None, picture=False))
     async with app.run_test(size=(120, 40)) as pilot:
-        await _settled(app, pilot)
+        await wait_until_drawn(app, pilot)
         first, _, _ = next(place for place in app.screen.query_one(Keys)._places if place[2] == "help")
         await pilot.click(offset=(first + 1, 39))
         await pilot.pause()
@@ -447,7 +442,7 @@ async def test_the_cost_panel_cuts_no_amount_and_no_sentence_without_a_sign(
         for at_s in (34.2, None):
             app = app_of(still(at_s))
             async with app.run_test(size=(columns, rows)) as pilot:
-                await _settled(app, pilot)
+                await wait_until_drawn(app, pilot)
                 panel = app.screen.query_one(Cost)
                 texts = [strip.text.strip() for strip in panel.draw(panel.size.width, panel.size.height)]
                 assert not any("$" in text.rpartition(" ")[2] and "…" in text for text in texts), texts

@@ -28,6 +28,7 @@ from lbench.tui.feeds.replay import RecordedFeed
 from lbench.tui.screens.ask import AskYes
 from lbench.tui.screens.explore import ExploreScreen
 from lbench.tui.widgets.title import Keys
+from tests.tui.pilots import wait_until_drawn
 
 SIZES = [(80, 24), (120, 40), (200, 60)]
 SPEEDS = ("sequential", "processes", "emulated")
@@ -42,19 +43,13 @@ def explored(explored_session: Callable[[Path], Path], tmp_path: Path) -> Path:
     return explored_session(tmp_path / "data/lbench/sessions/20261122-120000-e0e0")
 
 
-async def _settled(app: LbenchApp, pilot: Any) -> None:
-    for _ in range(5):
-        app.tick()
-        await pilot.pause()
-
-
 @pytest.mark.parametrize("size", SIZES, ids="{0[0]}x{0[1]}".format)
 async def test_an_explored_session_is_shown_on_its_own_screen_as_it_was_approved(
     size: tuple[int, int], app_of: App, explored: Path, screen_text: Text, same_as: Any
 ) -> None:
     app = app_of(RecordedFeed.of_folder(explored))
     async with app.run_test(size=size) as pilot:
-        await _settled(app, pilot)
+        await wait_until_drawn(app, pilot)
         assert isinstance(app.screen, ExploreScreen)
         same_as(f"explore-{size[0]}x{size[1]}", screen_text(app))
 
@@ -62,7 +57,7 @@ async def test_an_explored_session_is_shown_on_its_own_screen_as_it_was_approved
 async def test_a_narrow_title_leaves_out_whole_parts(app_of: App, explored: Path, screen_text: Text) -> None:
     app = app_of(RecordedFeed.of_folder(explored))
     async with app.run_test(size=(80, 24)) as pilot:
-        await _settled(app, pilot)
+        await wait_until_drawn(app, pilot)
         title = screen_text(app).splitlines()[0]
         assert "mandelbrot 120×90 · 2 tasks" in title and "…" not in title
 
@@ -72,7 +67,7 @@ async def test_the_sentence_answers_with_numbers_their_spread_and_where_they_com
 ) -> None:
     app = app_of(RecordedFeed.of_folder(explored))
     async with app.run_test(size=(120, 40)) as pilot:
-        await _settled(app, pilot)
+        await wait_until_drawn(app, pilot)
         line = " ".join(" ".join(screen_text(app).splitlines()[1:3]).split())
         assert re.match(r"elastic takes 1\.\d+× \(\d\.\d+–\d\.\d+\) as long: processes", line)
         assert "ms (" in line and "each · n 8, emulated here" in line and "$0.0000" in line
@@ -87,7 +82,7 @@ async def test_an_exported_document_shows_the_same_figures(
     for path in (explored, file):
         app = app_of(RecordedFeed.of(path))
         async with app.run_test(size=(120, 40)) as pilot:
-            await _settled(app, pilot)
+            await wait_until_drawn(app, pilot)
             lines = screen_text(app).splitlines()
             shown.append([lines[1], *(line[73:] for line in lines if any(f"✓ {name}" in line for name in SPEEDS))])
     assert shown[0] == shown[1]
@@ -97,14 +92,14 @@ async def test_a_record_can_be_replayed_and_its_keys_are_not_those_of_exploring(
     feed = RecordedFeed.of_folder(explored)
     app = app_of(feed)
     async with app.run_test(size=(120, 40)) as pilot:
-        await _settled(app, pilot)
+        await wait_until_drawn(app, pilot)
         entries = dict(app.screen.query_one(Keys).entries())
         assert "explore from here" in entries.values() and "move" not in entries.values()
         await pilot.press("home")
-        await _settled(app, pilot)
+        await wait_until_drawn(app, pilot)
         assert app.screen.maker.run is None or app.screen.maker.run.id == "x1"  # type: ignore[attr-defined]
         await pilot.press("1")
-        await _settled(app, pilot)
+        await wait_until_drawn(app, pilot)
         assert app.screen is app.bench  # it leads to its screen once
 
 
@@ -113,11 +108,11 @@ async def test_no_blocks_of_an_update_that_was_overtaken_stay_on_the_screen(app_
     app = app_of(feed)
     async with app.run_test(size=(120, 40)) as pilot:
         feed.seek(0.3)
-        await _settled(app, pilot)
+        await wait_until_drawn(app, pilot)
         newest = None
         for step in range(40):
             feed.seek(0.3 + step / 40)
-            await _settled(app, pilot)
+            await wait_until_drawn(app, pilot)
             screen = app.screen
             assert isinstance(screen, ExploreScreen)
             if screen.maker.run is not None:
@@ -143,7 +138,7 @@ async def test_a_record_that_does_not_tell_its_view_is_shown_without_a_fault(
     journal.write_text("".join(json.dumps(line) + "\n" for line in damaged))
     app = app_of(RecordedFeed.of_folder(explored))
     async with app.run_test(size=(120, 40)) as pilot:
-        await _settled(app, pilot)
+        await wait_until_drawn(app, pilot)
         assert isinstance(app.screen, ExploreScreen)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import csv
 import json
 import re
@@ -14,7 +13,6 @@ from typing import Any
 
 import pytest
 from textual.widgets import Input
-from textual.worker import WorkerError
 
 from lbench.engine.journal.lock import FolderLock
 from lbench.engine.session.index import recorded as listed
@@ -27,17 +25,10 @@ from lbench.tui.screens.ask import AskText, AskYes
 from lbench.tui.screens.sessions import SessionsScreen
 from lbench.tui.session_index import entries
 from lbench.tui.widgets.session_table import SessionTable, matches
+from tests.tui.pilots import settled
 
 AppOf = Callable[..., LbenchApp]
 ScreenText = Callable[[LbenchApp], str]
-
-
-async def settled(pilot: Any) -> None:
-    """Wait for what goes on in threads."""
-    for worker in list(pilot.app.workers):
-        with contextlib.suppress(WorkerError):
-            await worker.wait()
-    await pilot.pause()
 
 
 def is_there(folder: Path) -> bool:

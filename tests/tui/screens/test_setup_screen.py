@@ -1,6 +1,5 @@
 """The set-up is filled, checked as one types, and gives the plan that was chosen; Enter starts it."""
 
-import contextlib
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,7 +10,6 @@ import pytest
 from textual import events
 from textual.geometry import Size
 from textual.widgets import Input
-from textual.worker import WorkerError
 
 import lbench.engine.backends.placement as placement
 from lbench.engine.backends import catalog
@@ -30,6 +28,7 @@ from lbench.tui.widgets import plan_forecast as ahead
 from lbench.tui.widgets.fields import FieldRow
 from lbench.tui.widgets.title import Keys
 from lbench.workloads import registry
+from tests.tui.pilots import settled
 
 AppOf = Callable[..., LbenchApp]
 ScreenText = Callable[[LbenchApp], str]
@@ -314,14 +313,6 @@ def test_the_forecast_tells_tasks_runs_and_what_is_left_out_of_the_bound() -> No
 
 
 # -- on the screen
-
-
-async def settled(pilot: Any) -> None:
-    """Wait for what goes on in threads."""
-    for worker in list(pilot.app.workers):
-        with contextlib.suppress(WorkerError):
-            await worker.wait()
-    await pilot.pause()
 
 
 async def open_setup(pilot: Any, key: str = "r") -> SetupScreen:

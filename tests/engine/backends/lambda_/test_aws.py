@@ -7,14 +7,15 @@ from typing import Any
 
 import pytest
 
-from lbench.engine.backends.base import Call, Outcome
+from lbench.engine.backends.base import Call
 from lbench.engine.backends.lambda_.aws import AwsBackend
 from lbench.engine.backends.lambda_.preflight import survey
 from lbench.engine.backends.settings import AwsSettings
 from lbench.engine.plan.open_backend import survey_choice
 from lbench.engine.plan.plan import BackendChoice, Plan
 from lbench.errors import InputError
-from lbench.workloads.encoding import decode, encode
+from lbench.workloads.encoding import encode
+from tests.engine.backends.outcomes import value
 
 
 async def opened(tasks: int | None = 2, workload: str = "probe", timeout_s: float = 300, **settings: Any) -> AwsBackend:
@@ -26,12 +27,6 @@ def call(function: str, *, deadline_s: float = 30.0, n: int = 0, **arguments: An
     return Call(
         task=encode([function, arguments]), stage=0, index=0, attempt=0, deadline_s=deadline_s, run="r1", number=n
     )
-
-
-def value(outcome: Outcome) -> Any:
-    assert outcome.failure is None, outcome.failure
-    assert outcome.result is not None
-    return decode(outcome.result)
 
 
 async def test_a_call_runs_on_the_deployed_function_and_nothing_is_left_in_the_bucket(aws_lambda: Any) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lbench.engine.backends.base import Call, Outcome, Published
+from lbench.engine.backends.base import Call, Published
 from lbench.engine.backends.lambda_ import emulator_host
 from lbench.engine.backends.lambda_.embedded_s3 import EmbeddedS3
 from lbench.engine.backends.lambda_.emulated import EmulatedBackend, open_emulated, supported_environments
@@ -27,10 +27,11 @@ from lbench.engine.plan.plan import Plan
 from lbench.errors import BackendError, InputError
 from lbench.workloads import parameters, registry
 from lbench.workloads.dataset import Dataset, write_dataset
-from lbench.workloads.encoding import decode, encode
+from lbench.workloads.encoding import encode
 from lbench.workloads.objects import RUN_STORE, Place
 from lbench.workloads.s3 import ObjectStoreError, S3Client
 from lbench.workloads.sigv4 import Credentials
+from tests.engine.backends.outcomes import value
 
 GIB = 2**30
 
@@ -49,12 +50,6 @@ async def backend(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncItera
 
 def call(function: str, *, deadline_s: float = 30.0, attempt: int = 0, **arguments: Any) -> Call:
     return Call(task=encode([function, arguments]), stage=0, index=0, attempt=attempt, deadline_s=deadline_s)
-
-
-def value(outcome: Outcome) -> Any:
-    assert outcome.failure is None, outcome.failure
-    assert outcome.result is not None
-    return decode(outcome.result)
 
 
 async def test_a_call_is_measured_in_all_its_phases(backend: EmulatedBackend) -> None:

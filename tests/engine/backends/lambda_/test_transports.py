@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from lbench.engine.backends.aws_client.connection import Connection, Response
-from lbench.engine.backends.base import Call, Outcome
+from lbench.engine.backends.base import Call
 from lbench.engine.backends.lambda_.emulated import EmulatedBackend, open_emulated
 from lbench.engine.backends.lambda_.letters import read_front, read_letter
 from lbench.engine.backends.settings import EmulatedSettings
-from lbench.workloads.encoding import decode, encode
+from lbench.workloads.encoding import encode
+from tests.engine.backends.outcomes import value
 
 TRANSPORTS = ("direct", "event", "http-api")
 
@@ -24,12 +25,6 @@ def opened(transport: str, **settings: Any) -> EmulatedBackend:
 
 def call(function: str, *, deadline_s: float = 30.0, **arguments: Any) -> Call:
     return Call(task=encode([function, arguments]), stage=0, index=0, attempt=0, deadline_s=deadline_s)
-
-
-def value(outcome: Outcome) -> Any:
-    assert outcome.failure is None, outcome.failure
-    assert outcome.result is not None
-    return decode(outcome.result)
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)

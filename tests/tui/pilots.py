@@ -1,0 +1,25 @@
+"""What tests wait for in an app that a pilot drives."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+from textual.worker import WorkerError
+
+from lbench.tui.app import LbenchApp
+
+
+async def settled(pilot: Any) -> None:
+    """Wait for what goes on in threads."""
+    for worker in list(pilot.app.workers):
+        with contextlib.suppress(WorkerError):
+            await worker.wait()
+    await pilot.pause()
+
+
+async def wait_until_drawn(app: LbenchApp, pilot: Any) -> None:
+    """Wait until slow parts are drawn, too: every fourth frame."""
+    for _ in range(5):
+        app.tick()
+        await pilot.pause()
