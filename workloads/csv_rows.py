@@ -111,7 +111,7 @@ class CsvRows:
             before += len(raw)
             text = raw[0] if len(raw) == 1 else "".join(raw)
             if len(raw) > 1 and not problem:
-                self._check_span(first, cells, raw, width)
+                self._check_span(first, raw, width)
                 self.spanned += 1
             raw.clear()
             if not problem and (not cells or (len(cells) == 1 and not cells[0].strip())):
@@ -137,17 +137,24 @@ class CsvRows:
         except csv.Error:
             return [], "a quotation mark stands within a quoted field"
 
-    def _check_span(self, first: int, cells: Sequence[str], raw: Sequence[str], width: int) -> None:
+    def _check_span(self, first: int, raw: Sequence[str], width: int) -> None:
         """Refuse a field of several lines, right by RFC 4180, only where each line, the first too, could be a row.
 
         Then the mark may have been meant for something else, or never closed, and nothing tells.
         """
-        opened = next((at for at, cell in enumerate(cells) if "\n" in cell or "\r" in cell), None)
-        if width < 2 or opened is None:
+        begin = self._written(raw[0])
+        opened = len(begin) - 1
+        begin[opened:] = begin[opened].split(self.delimiter)
+        if len(begin) != width or width < 2:
             return
-        begin = [*cells[:opened], *cells[opened].splitlines()[0].split(self.delimiter)]
-        if len(begin) != width or not all(self._alike(begin, opened, raw[0], line) for line in raw[1:]):
-            return
+        prose = self._is_prose(raw[0])
+        for line in raw[1:]:
+            cells = self._written(line)
+            if len(cells) != width or (self._is_prose(line) and not prose):
+                return
+            pairs = [pair for at, pair in enumerate(zip(begin, cells, strict=True)) if at != opened]
+            if not all(self._alike(one, other) for one, other in pairs):
+                return
         further = len(raw) - 1
         if width == 2 and further <= (2 if raw[-1].rstrip().endswith('"') else 5):  # prose has as many commas
             return
@@ -157,18 +164,28 @@ class CsvRows:
             "the file with quotation marks around all fields"
         )
 
-    def _alike(self, begin: Sequence[str], opened: int, first: str, line: str) -> bool:
-        """Whether a line looks like a row that begins so: as many fields, numbers and quotation marks in the same places."""
-        cells = next(csv.reader([line], delimiter=self.delimiter, skipinitialspace=True), [])
-        if len(cells) != len(begin):
-            return False
-        marks = re.compile(rf'(?:^|{re.escape(self.delimiter)})[ \t]*"')
-        if len(marks.findall(first)) > 1 and not marks.search(line):
-            return False
-        if self._is_prose(line) and not self._is_prose(first):
-            return False
-        pairs = [pair for at, pair in enumerate(zip(begin, cells, strict=True)) if at != opened]
-        return all(_numeric(one) == _numeric(other) for one, other in pairs if not (_missing(one) or _missing(other)))
+    def _written(self, line: str) -> list[str]:
+        """A line's cells as they are written, with their marks; one that a mark opens and none closes is the last."""
+        delimiter = re.escape(self.delimiter)
+        inner = r'(?:\\.|[^"\\]+|""|\\)*+' if self.escape else r'(?:[^"]+|"")*+'
+        cells = re.compile(rf'(?:[ \t]*"{inner}(?:"|$))?[^{delimiter}\r\n]*')
+        found: list[str] = []
+        place = 0
+        while match := cells.match(line, place):
+            found.append(match[0].strip())
+            place = match.end() + 1
+            if line[match.end() : place] != self.delimiter:
+                break
+        return found
+
+    def _alike(self, one: str, other: str) -> bool:
+        """Whether two cells, as they are written, may stand in one column: both or none a number, and in needless marks."""
+        if _missing(one) or _missing(other):
+            return True
+        if one[0] != '"' != other[0]:
+            return _numeric(one) == _numeric(other)
+        needless = any(self.delimiter not in cell and '"' not in cell[1:-1] for cell in (one, other) if cell[0] == '"')
+        return one[0] == other[0] or not needless
 
     def _is_prose(self, line: str) -> bool:
         return line.count(self.delimiter) == line.count(f"{self.delimiter} ")

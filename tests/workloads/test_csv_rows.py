@@ -147,6 +147,8 @@ def test_rows_of_several_lines_are_read_and_counted(path: Path) -> None:
         'a,b,c\nx,y,"Hello\nwe, you, they"\n',  # prose
         '"a","b","c"\n"1","x","y\n2,x,y\n3,x,y"\n',  # rows have marks
         'a;b;c;d\n1;"2;3";4;"x\n2;3;4"\n',
+        '"a","b","c"\n"1","x, z","y\n2,""x"",y\n3,x,y"\n',  # marks of words are none around fields
+        '"a","b","c"\n"I, you, we\nfine","x","y"\n',
         'a,b,c\n2026-01-02,x,"y\nDear Ada,x,y"\n',
     ],
 )
