@@ -152,12 +152,20 @@ def _guarded(arguments: Sequence[str]) -> Iterator[None]:
     except (KeyboardInterrupt, click.Abort):
         sys.exit(SIGNAL_EXIT_CODES[signal.SIGINT])
     except (OSError, RuntimeError) as error:
-        from lbench.config.limits import TOO_MANY_FILES, TOO_MANY_PROCESSES, no_more_processes
+        from lbench.config.limits import (
+            NO_TEMPORARY,
+            TOO_MANY_FILES,
+            TOO_MANY_PROCESSES,
+            no_more_processes,
+            no_temporary,
+        )
 
         if no_more_processes(error):
             _fail(TOO_MANY_PROCESSES, EXIT_INPUT)
         if isinstance(error, RuntimeError):
             raise
+        if no_temporary(error):
+            _fail(NO_TEMPORARY, EXIT_INPUT)
         if isinstance(error, FileNotFoundError) and _working_folder() is None:
             _fail("the working folder no longer exists: change to one that does", EXIT_INPUT)
         if error.errno in (errno.EMFILE, errno.ENFILE):

@@ -131,7 +131,8 @@ def runtime_folder(fallback_parent: Path = Path("/tmp")) -> Path:
     """Where sockets go: `$XDG_RUNTIME_DIR/lbench` where that folder is ours, else a folder in /tmp that is ours alone.
 
     /tmp, not $TMPDIR: a socket's path has at most about 104 bytes. Anyone can make a folder there first, so
-    its owner and its mode are looked at before it is used; where it is another's, sockets go beside the sessions.
+    its owner and its mode are looked at before it is used; where it is another's, or cannot be made,
+    sockets go beside the sessions.
 
     Raises:
         InputError: it cannot be made, or is not ours alone.
@@ -140,10 +141,13 @@ def runtime_folder(fallback_parent: Path = Path("/tmp")) -> Path:
     if base and Path(base).is_absolute() and os.access(base, os.W_OK | os.X_OK) and _is_ours(Path(base)):
         return _private(Path(base) / "lbench")
     usual = fallback_parent / f"lbench-{os.getuid()}"
-    with contextlib.suppress(OSError):
-        if usual.lstat().st_uid != os.geteuid():
-            return data_folder("run")
-    return _private(usual)
+    try:
+        with contextlib.suppress(FileExistsError):
+            usual.mkdir(mode=0o700)
+        theirs = usual.lstat().st_uid != os.geteuid()
+    except OSError:  # /tmp is read-only, or full
+        theirs = True
+    return data_folder("run") if theirs else _private(usual)
 
 
 def _is_ours(folder: Path) -> bool:

@@ -12,6 +12,7 @@ from lbench.config.tables import read_rows
 
 __all__ = [
     "INLINE_BYTES",
+    "NO_TEMPORARY",
     "TOO_MANY_FILES",
     "TOO_MANY_PROCESSES",
     "LambdaLimits",
@@ -20,6 +21,7 @@ __all__ = [
     "fits_inline",
     "limits",
     "no_more_processes",
+    "no_temporary",
 ]
 
 INLINE_BYTES = 6_000_000  # of an event or its answer as JSON, as lbench sends them: below `payload_max_bytes`
@@ -58,6 +60,12 @@ TOO_MANY_FILES = "too many open files: raise the limit with `ulimit -n 4096`, or
 TOO_MANY_PROCESSES = (
     "no more processes or threads can be started: raise the limit with `ulimit -u 4096`, or lower --concurrency"
 )
+NO_TEMPORARY = "no folder for temporary files can be written: set TMPDIR to one that can"
+
+
+def no_temporary(error: BaseException) -> bool:
+    """Whether `tempfile` says that it has found no folder."""
+    return isinstance(error, FileNotFoundError) and "No usable temporary directory" in str(error)
 
 
 def no_more_processes(error: BaseException | None) -> bool:

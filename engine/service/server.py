@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from lbench._version import __version__
-from lbench.config.limits import TOO_MANY_PROCESSES, no_more_processes
+from lbench.config.limits import NO_TEMPORARY, TOO_MANY_PROCESSES, no_more_processes, no_temporary
 from lbench.engine.explore.explorer import Explorer
 from lbench.engine.journal.events import JOURNAL_VERSION, SessionEnded, SessionStarted, Warned
 from lbench.engine.journal.lock import FolderLock
@@ -179,6 +179,8 @@ class Service:
         except (LbenchError, OSError, RuntimeError) as error:
             if no_more_processes(error):
                 reason = TOO_MANY_PROCESSES
+            elif no_temporary(error):
+                reason = NO_TEMPORARY
             elif isinstance(error, RuntimeError):
                 raise
             else:

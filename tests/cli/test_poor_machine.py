@@ -96,3 +96,27 @@ def test_no_more_processes_are_one_line_with_the_limit_to_raise(home: Path, code
     lines = [line for line in (done.stdout + done.stderr).splitlines() if "ulimit -u" in line]
     assert lines and all("no more processes or threads can be started" in line for line in lines), done.stderr
     assert done.returncode in (1, 2) and "see engine.log" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("name", ["check", "run"])
+def test_without_a_folder_for_temporary_files_there_is_one_line(home: Path, name: str) -> None:
+    """All of them read-only: here by Python's own search for one, and by a runtime folder that cannot be made."""
+    startup = home / "startup"
+    startup.mkdir()
+    (startup / "sitecustomize.py").write_text(
+        "import errno, pathlib, tempfile\n"
+        "def none():\n"
+        "    raise FileNotFoundError(errno.ENOENT, 'No usable temporary directory found in [...]')\n"
+        "tempfile._get_default_tempdir = none\n"
+        "make = pathlib.Path.mkdir\n"
+        "def mkdir(self, *given, **more):\n"
+        "    if str(self).startswith('/tmp/lbench-'):\n"
+        "        raise OSError(errno.EROFS, 'Read-only file system')\n"
+        "    return make(self, *given, **more)\n"
+        "pathlib.Path.mkdir = mkdir\n"
+    )
+    args = [*RUN, "-b", "sequential"] if name == "run" else [name, "probe", "--tasks", "2"]
+    done = lbench_on(home, *args, PYTHONPATH=str(startup), XDG_RUNTIME_DIR="")
+    assert done.returncode == (1 if name == "run" else 2)  # sockets lie beside the sessions: the engine has begun
+    assert "lbench: no folder for temporary files can be written: set TMPDIR to one that can" in done.stderr
+    assert "Errno" not in done.stderr
