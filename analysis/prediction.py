@@ -383,7 +383,7 @@ def predicted_sentence(line: PredictedLine, baseline: str | None) -> str:
                 spread += ", so either may be faster"
             figure = f"{'' if clauses else 'to be '}{times_text(ratio.value)} ({spread}) as fast{as_what}"
         clauses.append(f"{name}, {figure}, for {usd_short(one.usd, assumed=bool(one.assumed))}")
-    gap = " Objects that its tasks exchange through S3 are in neither." if line.exchanges else ""
+    gap = " Objects that its tasks exchange through S3 are in neither its time nor its cost." if line.exchanges else ""
     return f"AWS Lambda with {places} of its own is predicted, {'; '.join(clauses)}. It depends on: {line.depends_on}.{gap}"
 
 

@@ -180,6 +180,55 @@ def test_a_price_says_where_and_for_what_it_is(
     assert price_basis(found, with_memory=with_memory) == (None if text is None else text + end)
 
 
+def test_the_memory_of_a_backend_is_the_most_that_a_task_of_a_good_run_used(compared: Compared) -> None:
+    rows = [{"peak_rss_mb": 30}, {"peak_rss_mb": 50}, {"max_memory_mb": 40}, {}]
+    assert compared({"sequential": [4.0]}, invocations=rows)["sequential"].peak_memory_mb == 50
+    assert compared({"emulated": [4.0]}, invocations=rows[2:])["emulated"].peak_memory_mb == 40
+    assert compared({"sequential": [4.0]}, invocations=[{}])["sequential"].peak_memory_mb is None
+    assert compared({"sequential": [4.0]}, invocations=rows, ok=False)["sequential"].peak_memory_mb is None
+
+
+@pytest.mark.parametrize("lost", ["failed", "under way", "not computed"])
+def test_answers_are_compared_with_each_other_whatever_became_of_other_runs(
+    make_events: Callable[..., Any], flat_bill: Bill, lost: str
+) -> None:
+    events = make_events({"sequential": [4.0, 4.0], "processes": [2.0]}, ok=None)
+    for run, digest in (("r1", "d"), ("r2", "d"), ("r3", "")):
+        if run != "r3" or lost == "not computed":
+            events.insert(-1, Answered(run, Answer(ok=None, check="none", digest=digest)))
+    for at, event in reversed(list(enumerate(events))):
+        if isinstance(event, RunEnded) and event.run == "r3" and lost != "not computed":
+            events[at : at + 1] = [] if lost == "under way" else [msgspec.structs.replace(event, status="failed")]
+    found = compare(fold(events).runs.values(), flat_bill)
+    assert found["sequential"].answer == "equal"
+
+
+def test_answers_of_which_one_was_checked_are_not_compared_with_each_other(
+    make_events: Callable[..., Any], flat_bill: Bill
+) -> None:
+    events = make_events({"sequential": [4.0], "processes": [2.0]}, ok=None)
+    for run, ok in (("r1", True), ("r2", None)):
+        events.insert(-1, Answered(run, Answer(ok=ok, check="none", digest="d")))
+    found = compare(fold(events).runs.values(), flat_bill)
+    assert [summary.answer for summary in found.summaries] == ["same", "unchecked"]
+
+
+def test_a_function_that_is_only_called_has_no_answer_to_judge(make_session: Make, flat_bill: Bill) -> None:
+    view = make_session({"lambda": [4.0]})
+    view.runs["r1"].has_answer = False
+    assert compare(view.runs.values(), flat_bill)["lambda"].answer == "none"
+
+
+def test_a_run_that_failed_while_it_was_paused_failed(make_events: Callable[..., Any], flat_bill: Bill) -> None:
+    events = make_events({"sequential": [4.0, 4.0, 4.0]})
+    for at, event in enumerate(events):
+        if isinstance(event, RunEnded) and event.run == "r1":
+            events[at] = msgspec.structs.replace(event, status="failed", makespan_s=None)
+    view = fold([*events, Warned("paused", "stopped", "r1"), Warned("paused", "stopped", "r2")])
+    line = compare(view.runs.values(), flat_bill)["sequential"].main
+    assert (line.paused, line.repeats_ok) == (1, 1)
+
+
 def test_a_summary_has_what_any_of_its_runs_knows(make_events: Callable[..., Any], flat_bill: Bill) -> None:
     events = make_events({"emulated": [4.0] * 3}, invocations=[{"compute_ms": 5.0}])
     events = [event for event in events if not (isinstance(event, RunStarted) and event.run == "r1")]

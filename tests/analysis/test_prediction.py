@@ -208,7 +208,9 @@ def test_objects_that_tasks_exchange_are_named_as_missing(make_events: Callable[
     line = predict_lambda(view.runs.values())
     assert line is not None
     assert line.conditions.endswith("; objects that they exchange through S3 are in neither its time nor its cost")
-    assert predicted_sentence(line, None).endswith(" Objects that its tasks exchange through S3 are in neither.")
+    assert predicted_sentence(line, None).endswith(
+        " Objects that its tasks exchange through S3 are in neither its time nor its cost."
+    )
     assert all(one.parameters["exchanges"] is True for one in predictions(line, "c1"))
 
 

@@ -747,8 +747,9 @@ def test_batches_are_not_called_too_small(of_times: Of, batch: int, every: int) 
     assert "small_tasks" not in of_times([0.2] * 6, invocations=batches)
 
 
-def test_only_tasks_of_runs_that_ended_well_can_be_too_small(of_times: Of) -> None:
-    assert "small_tasks" not in of_times([0.2] * 6, invocations=_tasks(0.4, 0.0006), ended={"status": "failed"})
+@pytest.mark.parametrize("more", [{"ended": {"status": "failed"}}, {"ok": False}])
+def test_only_tasks_of_runs_that_ended_well_can_be_too_small(of_times: Of, more: dict[str, Any]) -> None:
+    assert "small_tasks" not in of_times([0.2] * 6, invocations=_tasks(0.4, 0.0006), **more)
 
 
 def test_a_job_without_tasks_has_none_that_are_too_small(make_events: Any) -> None:

@@ -86,7 +86,7 @@ class LocalBackend:
         self.notes: list[str] = []
         self.own_s3: dict[str, int] = {}  # there is no S3 here
         if self.oversubscribed:
-            self.notes.append(f"oversubscribed: {busy} busy threads on {usable_cores} usable cores")
+            self.notes.append(f"oversubscribed: {busy} threads on {usable_cores} usable cores")
         env = dict(os.environ) | dict.fromkeys(_BLAS_VARIABLES, str(blas_threads))
         letter = "t" if threads > 1 or name == "threads" else "w"
         imports = WHOLE + preload if name == "loop" and preload is not None else preload

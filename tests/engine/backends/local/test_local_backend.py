@@ -177,5 +177,5 @@ def test_the_settings_decide_capacity_and_whether_it_is_too_much() -> None:
         assert (backend.capacity, backend.oversubscribed, backend.notes) == (4, False, [])
         many = open_local(name, LocalSettings(concurrency=3, blas_threads=2), 4)
         assert (many.capacity, many.oversubscribed) == (3, True)
-        assert many.notes == ["oversubscribed: 6 busy threads on 4 usable cores"]
+        assert many.notes == ["oversubscribed: 6 threads on 4 usable cores"]
         assert many.settings == {"concurrency": 3, "blas_threads": 2}
