@@ -158,7 +158,7 @@ def find_session(text: str) -> Path:
         return path
     if "/" in text or path.suffix in (".json", ".jsonl"):
         raise InputError(f"{text}: no such file or folder")
-    starting = [name for name in known if text and name.startswith(text)]
+    starting = [name for name in known if name.startswith(text)]
     if len(starting) == 1:
         return sessions_place() / starting[0]
     if starting:

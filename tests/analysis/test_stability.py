@@ -765,8 +765,8 @@ def test_the_mean_of_warm_tasks_and_the_widest_stage_decide_about_a_batch(make_e
         rows[n] |= {"compute_ms": 0.8}  # beside 0.4 in the other three of four: 0.5 on average
     rows[1] |= {"cold": True, "compute_ms": 900.0}
     events = make_events({"sequential": [0.2] * 6}, invocations=rows)
-    at = next(at for at, event in enumerate(events) if isinstance(event, StageStarted))
-    events[at + 1 : at + 1] = [StageStarted("r1", 1, 3, 0.1)]
+    at = max(at for at, event in enumerate(events) if isinstance(event, StageStarted))
+    events[at + 1 : at + 1] = [StageStarted("r6", 1, 3, 0.1)]
     assert warned(fold(events))["small_tasks"].startswith(
         "sequential: tasks take 0.50 ms, handing one over takes 0.50 ms: --batch 19 would"
     )

@@ -380,3 +380,26 @@ def test_resamples_counted_by_rank_have_the_quantiles_of_resamples_that_are_sort
             row.append(low + (high - low) * (place - int(place)))
         expected.append(row)
     assert statistics._two_level(samples, quantiles)[:, :40].T.tolist() == expected
+
+
+def test_one_pair_without_a_divisor_leaves_no_ratio() -> None:
+    assert paired_ratio_estimate([1.0, 2.0, 3.0], [1.0, 0.0, 1.0]) is None
+
+
+def test_few_values_are_resampled_as_they_are_and_many_are_thinned_out() -> None:
+    few, many = np.arange(10.0), np.arange(20_000.0)
+    assert statistics._thinned(few, 100) is few and statistics._thinned(few, 10) is few
+    assert statistics._thinned(many, 101).tolist() == [round(place * 19_999 / 100) for place in range(101)]
+
+
+@pytest.mark.parametrize(
+    ("values", "at"),
+    [([8.0] * 2 + [4.0] * 8, 2), ([4.0] * 8 + [8.0] * 2, 8), ([9.0] + [4.0] * 9, 2), ([4.0] * 9 + [9.0], 8)],
+)
+def test_two_values_lie_on_either_side_of_a_step(values: list[float], at: int) -> None:
+    found = change_point(values)
+    assert found is not None and found.at == at
+
+
+def test_four_against_four_are_tested_exactly() -> None:
+    assert unpaired_p([1.0, 1.1, 1.2, 1.3], [2.0, 2.1, 2.2, 2.3]) == pytest.approx(2 / math.comb(8, 4))

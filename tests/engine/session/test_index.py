@@ -175,3 +175,20 @@ def test_a_refusal_names_at_most_five_sessions(sessions: Path, make_events: Call
 def test_a_name_that_no_file_can_have_is_no_session(sessions: Path) -> None:
     with pytest.raises(InputError, match=r"^no session "):
         find_session("x" * 10_000)
+
+
+def test_no_name_and_no_session_are_refused_with_what_to_do(sessions: Path) -> None:
+    with pytest.raises(InputError) as refused:
+        find_session("")
+    assert str(refused.value) == "the name of the session is empty: name one, `last` or a file"
+    with pytest.raises(InputError) as refused:
+        find_session("last")
+    assert str(refused.value) == f"no session is recorded in {sessions}: measure something with `lbench run`"
+
+
+def test_the_last_session_is_the_newest(sessions: Path, make_events: Callable[..., list[Event]]) -> None:
+    for day, name in ((2, "b"), (3, "c"), (1, "a")):
+        head, *rest = make_events({"sequential": [1.0]})
+        head = msgspec.structs.replace(head, created=f"2026-01-0{day}T00:00:00+00:00")
+        record(sessions, name, encode_lines([head, *rest]))
+    assert find_session("last").name == "c"
