@@ -7,6 +7,7 @@ import resource
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -116,7 +117,8 @@ def test_without_a_folder_for_temporary_files_there_is_one_line(home: Path, name
         "pathlib.Path.mkdir = mkdir\n"
     )
     args = [*RUN, "-b", "sequential"] if name == "run" else [name, "probe", "--tasks", "2"]
-    done = lbench_on(home, *args, PYTHONPATH=str(startup), XDG_RUNTIME_DIR="")
+    with tempfile.TemporaryDirectory(prefix="lb-", dir="/tmp") as data:  # short: sockets lie there
+        done = lbench_on(home, *args, PYTHONPATH=str(startup), XDG_RUNTIME_DIR="", XDG_DATA_HOME=data)
     assert done.returncode == (1 if name == "run" else 2)  # sockets lie beside the sessions: the engine has begun
     assert "lbench: no folder for temporary files can be written: set TMPDIR to one that can" in done.stderr
     assert "Errno" not in done.stderr
