@@ -28,6 +28,7 @@ from lbench.engine.backends.local.worker_process import START_LIMIT_S, Lane, Wor
 from lbench.engine.backends.local.workspace import Workspace, sweep
 from lbench.engine.backends.settings import LocalSettings, SequentialSettings
 from lbench.engine.machine.processor_time import ProcessorTime, Usage, total_time, usage
+from lbench.errors import count_text
 from lbench.workloads.encoding import decode
 from lbench.workloads.functions import WHOLE
 from lbench.workloads.own.importer import is_pinned
@@ -86,7 +87,8 @@ class LocalBackend:
         self.notes: list[str] = []
         self.own_s3: dict[str, int] = {}  # there is no S3 here
         if self.oversubscribed:
-            self.notes.append(f"oversubscribed: {busy} threads on {usable_cores} usable cores")
+            cores = count_text(usable_cores or 0, "usable core")
+            self.notes.append(f"oversubscribed: {count_text(busy, 'thread')} on {cores}")
         env = dict(os.environ) | dict.fromkeys(_BLAS_VARIABLES, str(blas_threads))
         letter = "t" if threads > 1 or name == "threads" else "w"
         imports = WHOLE + preload if name == "loop" and preload is not None else preload

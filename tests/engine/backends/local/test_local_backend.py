@@ -179,3 +179,4 @@ def test_the_settings_decide_capacity_and_whether_it_is_too_much() -> None:
         assert (many.capacity, many.oversubscribed) == (3, True)
         assert many.notes == ["oversubscribed: 6 threads on 4 usable cores"]
         assert many.settings == {"concurrency": 3, "blas_threads": 2}
+        assert open_local(name, LocalSettings(concurrency=2), 1).notes == ["oversubscribed: 2 threads on 1 usable core"]
