@@ -157,7 +157,7 @@ def test_a_stage_that_ends_with_the_time_is_a_sample_and_what_follows_is_not_cou
 
 
 def test_a_task_that_is_cut_off_does_not_make_the_others_wait(lbench: Lbench, jobs: Path) -> None:
-    done = lbench("estimate", "./mine.py:cut_off", "--for", "3", "--json")
+    done = lbench("estimate", "./mine.py:cut_off", "--for", "12", "--json")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)["sample"]
     assert found["sampled_tasks"] < 3
