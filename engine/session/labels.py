@@ -9,7 +9,7 @@ import msgspec
 from lbench.config.folders import write_whole
 from lbench.errors import InputError, visible_json
 
-__all__ = ["META_NAME", "Meta", "read_meta", "tags_of", "write_meta"]
+__all__ = ["META_NAME", "Meta", "check_label", "read_meta", "tags_of", "write_meta"]
 
 META_NAME = "meta.json"
 _LONGEST = 120  # characters of a name or a tag
@@ -40,14 +40,21 @@ def write_meta(folder: Path, meta: Meta) -> None:
         InputError: it cannot be written, on a read-only disk say, or a text is too long.
     """
     for text in [meta.name or "", *meta.tags]:
-        if len(text) > _LONGEST:
-            raise InputError(
-                f"a name or a tag must have at most {_LONGEST} characters, got {len(text)}: {text[:20]}..."
-            )
+        check_label(text)
     try:
         write_whole(folder / META_NAME, msgspec.json.encode(meta) + b"\n")
     except OSError as error:
         raise InputError(f"cannot write in {folder}: {error.strerror}") from None
+
+
+def check_label(text: str) -> None:
+    """Check a name or a tag.
+
+    Raises:
+        InputError: it is too long.
+    """
+    if len(text) > _LONGEST:
+        raise InputError(f"a name or a tag must have at most {_LONGEST} characters, got {len(text):,}: {text[:20]}...")
 
 
 def tags_of(text: str) -> list[str]:

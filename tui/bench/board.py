@@ -182,4 +182,6 @@ def _not_yet(board: Board) -> list[Piece]:
         rest = " first: the others are compared with it" if len(board.rows) > 1 else ""
         role = role_of(running.summary.backend, running.label)
         return [("measuring ", "quiet"), (running.label, role), (rest, "quiet")]
+    if board.rows and all(row.outlook.state == "stopped" for row in board.rows):
+        return [("nothing to compare: the runs were stopped before any had ended", "text")]
     return [("measuring", "quiet")] if board.comparison.summaries else []

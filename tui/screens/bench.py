@@ -16,7 +16,7 @@ from lbench.errors import LbenchError
 from lbench.tui.bench.board import EMPTY, Board, answer_pieces
 from lbench.tui.bench.layout import COMPACT, Arrangement, Wanted, arrange
 from lbench.tui.draw.ink import Piece, fits, width_of
-from lbench.tui.feeds.feed import Frame, disk_trouble, is_record
+from lbench.tui.feeds.feed import Frame, disk_trouble, is_engine, is_record
 from lbench.tui.host import LbenchScreen
 from lbench.tui.widgets.cost import Cost
 from lbench.tui.widgets.histograms import Histograms
@@ -176,7 +176,7 @@ class BenchScreen(LbenchScreen[None]):
             cold=any(row.summary.region is not None for row in self.board.rows),
             favourite=0 if had is None else had.favourite,
             only_picture=self._only_picture,
-            fresh=self.measured is None,
+            fresh=self.measured is None and not is_engine(self.host.feed),
             warnings=len(self.board.warnings),
             replay=is_record(self.host.feed),
         )
@@ -209,6 +209,8 @@ class BenchScreen(LbenchScreen[None]):
     # -- frames
 
     def show_frame(self, frame: Frame) -> None:
+        if self.focused is None:  # the part that had it was hidden, on a terminal that was too small
+            self.query_one(BackendTable).focus()
         self._frames += 1
         anew = frame.epoch != self._epoch
         self._epoch = frame.epoch

@@ -16,7 +16,7 @@ from textual.widgets import Input
 from lbench.engine.cost.format import usd_short
 from lbench.engine.journal.lock import is_live
 from lbench.engine.session.index import when
-from lbench.engine.session.labels import Meta, read_meta, tags_of, write_meta
+from lbench.engine.session.labels import Meta, check_label, read_meta, tags_of, write_meta
 from lbench.errors import InputError, LbenchError, count_text
 from lbench.tui.draw.ink import Piece
 from lbench.tui.host import ReadingScreen, keys_of
@@ -151,7 +151,7 @@ class SessionsScreen(ReadingScreen[None]):
         table = self.query_one(SessionTable)
         entry = table.chosen
         self.host.session_chosen = table.wanted
-        title = "" if entry is None else title_of(entry) or entry.recorded.id
+        title = "no session" if entry is None else title_of(entry) or entry.recorded.id
         self.query_one("#chosen", Heading).set_title(title, "" if entry is None else local_time(entry))
         self.query_one("#about", Text).show([] if entry is None else _about(entry))
         self.refresh_bindings()
@@ -232,7 +232,10 @@ class SessionsScreen(ReadingScreen[None]):
                 self._keep(entry, read_meta(entry.folder), name=text)
 
         self.app.push_screen(
-            AskText(f"name of {entry.recorded.id}", now, hint="empty: the name it was recorded with"), done
+            AskText(
+                f"name of {entry.recorded.id}", now, hint="empty: the name it was recorded with", check=check_label
+            ),
+            done,
         )
 
     def action_tag(self) -> None:
@@ -244,7 +247,10 @@ class SessionsScreen(ReadingScreen[None]):
 
         self.app.push_screen(
             AskText(
-                f"tags of {entry.recorded.id}", " ".join(entry.recorded.tags), hint="words with spaces between them"
+                f"tags of {entry.recorded.id}",
+                " ".join(entry.recorded.tags),
+                hint="words with spaces between them",
+                check=_check_tags,
             ),
             done,
         )
@@ -308,6 +314,11 @@ class SessionsScreen(ReadingScreen[None]):
         self.query_one(SessionTable).marked = list(self.host.sessions_marked)
         self._outcome = [outcome]
         self._show()
+
+
+def _check_tags(text: str) -> None:
+    for tag in tags_of(text):
+        check_label(tag)
 
 
 def _about(entry: Entry) -> list[list[Piece]]:

@@ -2,6 +2,8 @@
 
 Textual decodes strictly, so one byte of another encoding (a pasted Latin-1 é, an old mouse report) ends the app. It
 takes the rest of a paste as keys once the paste holds an escape sequence, and some sequences raise inside its parser.
+It takes Escape and a key soon after it (in tmux, half a second) for one with Alt, and types a ¢ for Escape and 4. Nothing
+here is bound to Alt but the motions by a word, so they are two keys.
 """
 
 from __future__ import annotations
@@ -12,12 +14,13 @@ from collections.abc import Iterator
 
 from textual._parser import ParseError
 from textual._xterm_parser import BRACKETED_PASTE_END, BRACKETED_PASTE_START, XTermParser
-from textual.events import Paste
+from textual.events import Key, Paste
 from textual.message import Message
 
 __all__ = ["Received"]
 
 _SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|.)?", re.DOTALL)
+_AFTER_ESCAPE = "[O]PX^_bfd"  # begin a sequence, or are motions by a word as many terminals send them
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 
 
@@ -27,6 +30,7 @@ class Received:
     def __init__(self) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._parser = XTermParser()
+        self._escaped = False  # Escape came last: as a key, or as the beginning of a sequence
         self._held = ""  # the beginning of what may become the start of a paste
         self._pasted: str | None = None  # what has come of a paste that has not ended
 
@@ -69,13 +73,19 @@ class Received:
         held, self._held = self._held, ""
         yield from self._parsed(held)
         try:
-            yield from self._parser.tick()
+            for event in self._parser.tick():
+                self._escaped = False
+                yield event
         except (ParseError, ValueError, OverflowError):
             self._parser = XTermParser()
 
     def _parsed(self, keys: str) -> Iterator[Message]:
         """Events of anything but pastes. After a sequence that raises, go on with the character that follows it."""
         for key in keys:
+            if self._escaped and key.isprintable() and key not in _AFTER_ESCAPE:
+                self._parser = XTermParser()
+                yield Key("escape", "\x1b")
+            self._escaped = key == "\x1b"
             try:
                 yield from self._parser.feed(key)
             except (ParseError, ValueError, OverflowError):

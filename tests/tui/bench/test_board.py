@@ -71,6 +71,8 @@ def test_an_engine_that_has_gone_leaves_nothing_waiting_or_expected(still: Any, 
     board = BoardBuilder().make(msgspec.structs.replace(frame, state="lost", now_s={}))
     assert [row.outlook.state for row in board.rows] == states
     assert board.expected_usd is None and not board.left_s
+    assert "measuring" not in _text(board)
+    assert ("the runs were stopped before any had ended" in _text(board)) == (states[0] == "stopped")
 
 
 def test_a_backend_that_failed_is_in_the_sentence(board_of: Boards) -> None:

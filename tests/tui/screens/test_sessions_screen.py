@@ -24,6 +24,7 @@ from lbench.tui.feeds.replay import RecordedFeed
 from lbench.tui.screens.ask import AskText, AskYes
 from lbench.tui.screens.sessions import SessionsScreen
 from lbench.tui.session_index import entries
+from lbench.tui.widgets.prose import Prose
 from lbench.tui.widgets.session_table import SessionTable, matches
 from tests.tui.pilots import settled
 
@@ -196,6 +197,24 @@ async def test_a_name_and_tags_are_given_by_keyboard(recorded: Path, app_of: App
         await settled(pilot)
         assert "before the change #laptop #cold" in screen_text(app)
     assert read_meta(recorded) == Meta("before the change", ["laptop", "cold"])
+
+
+@pytest.mark.parametrize("key", ["n", "t"])
+async def test_a_label_that_is_too_long_is_refused_where_it_was_typed(key: str, recorded: Path, app_of: AppOf) -> None:
+    app = app_of()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await open_sessions(pilot)
+        await pilot.press(key)
+        await pilot.pause()
+        asked = app.screen
+        assert isinstance(asked, AskText)
+        asked.query_one(Input).value = "x" * 130
+        await pilot.press("enter")
+        await pilot.pause()
+        assert app.screen is asked and asked.query_one(Input).value == "x" * 130
+        said = " ".join("".join(text for line in asked.query_one(Prose).pieces for text, _ in line).split())
+        assert "must have at most 120 characters, got 130" in said
+    assert read_meta(recorded) == Meta()
 
 
 async def test_a_long_name_is_cut_and_its_tags_stay(recorded: Path, app_of: AppOf, screen_text: ScreenText) -> None:

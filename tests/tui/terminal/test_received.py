@@ -65,6 +65,21 @@ def test_a_paste_may_come_in_any_pieces() -> None:
         assert read(*(data[at : at + size] for at in range(0, len(data), size))) == whole
 
 
+@pytest.mark.parametrize(
+    ("data", "events"),
+    [
+        (b"\x1b4", ["escape", "4"]),
+        (b"\x1bQx", ["escape", "Q", "x"]),
+        (b"\x1b\x1b[A", ["escape", "up"]),
+        (b"\x1bb", ["ctrl+left"]),
+        (b"\x1b\x7f", ["ctrl+w"]),
+        (b"\x1b[1;3A", ["alt+up"]),
+    ],
+)
+def test_a_letter_soon_after_escape_loses_neither(data: bytes, events: list[str]) -> None:
+    assert read(data) == events
+
+
 def test_escape_is_a_key_once_nothing_follows_it(monkeypatch: pytest.MonkeyPatch) -> None:
     now_s = 0.0
     monkeypatch.setattr("textual._parser.get_time", lambda: now_s)
@@ -73,3 +88,4 @@ def test_escape_is_a_key_once_nothing_follows_it(monkeypatch: pytest.MonkeyPatch
     assert not list(received.tick()) and not received.holding
     now_s = 1.0
     assert [event.key for event in received.tick() if isinstance(event, Key)] == ["escape"]
+    assert [event.key for event in received.feed(b"4") if isinstance(event, Key)] == ["4"]
