@@ -17,13 +17,14 @@ def usd_text(usd: Decimal) -> str:
 ASSUMED = "*"  # beside an amount that counts something at another region's price
 
 
-def usd_short(usd: Decimal | float, *, up: bool = False, assumed: bool = False) -> str:
+def usd_short(usd: Decimal | float, *, up: bool = False, assumed: bool = False, width: int = 0) -> str:
     """For people: cents, or two digits where it is less than a dollar ("$1,234.50", "$0.25", "$0.00016").
 
     Args:
         usd: the amount.
         up: round up, for a bound: what is shown must not be less than it.
         assumed: mark it as counted, in part, at the dearest known price of another region.
+        width: characters that there are, 0: enough; a fraction that is longer has an exponent ("$4.3e-6").
     """
     if not usd:
         return "$0"
@@ -34,4 +35,8 @@ def usd_short(usd: Decimal | float, *, up: bool = False, assumed: bool = False) 
     with decimal.localcontext(decimal.Context(prec=200)):
         text = f"{usd.quantize(Decimal(1).scaleb(exponent), rounding=rounding):,f}"
     whole, _, decimals = text.partition(".")
-    return f"${whole}.{decimals.rstrip('0').ljust(2, '0')}{ASSUMED * assumed}"
+    text = f"${whole}.{decimals.rstrip('0').ljust(2, '0')}{ASSUMED * assumed}"
+    if 0 < width < len(text) and abs(usd) < 1:
+        with decimal.localcontext(rounding=rounding):
+            text = f"${usd:.1e}{ASSUMED * assumed}"
+    return text

@@ -42,7 +42,10 @@ _COLUMNS = (
     _Column("95 %", 10, 3, lambda tally, unit: spread(tally.p50, unit), "quiet"),
     _Column("P95", 6, 0, lambda tally, unit: number(tally.p95_ms, unit)),
     _Column(
-        "$ EACH", 10, 2, lambda tally, _: "–" if tally.usd is None else usd_short(tally.usd, assumed=tally.assumed)
+        "$ EACH",
+        10,
+        2,
+        lambda tally, _: "–" if tally.usd is None else usd_short(tally.usd, assumed=tally.assumed, width=10),
     ),
 )
 _LABEL = 11

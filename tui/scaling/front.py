@@ -61,7 +61,7 @@ def candidate_lines(
         ]
         cells: list[Piece] = [
             (f" {put(f'({interval_text(one.makespan_s)})', 15)}", "quiet"),
-            (put(f" {usd_short(one.usd.value)}", 11), "text"),
+            (put(f" {usd_short(one.usd.value, width=10)}", 11), "text"),
             (put(f" {mark}", room), "right"),
             ("" if one.cv is None else put(f" CV {percent_text(one.cv)}", 9), "text" if one.steady else "wrong"),
             ("" if one.cold_s is None else put(f" cold {seconds_text(one.cold_s)}", 14), "quiet"),

@@ -148,15 +148,19 @@ def _backends(entry: Entry) -> list[Piece]:
     return pieces or [("–", "quiet")]
 
 
-def _cost(entry: Entry) -> list[Piece]:
+def _cost(entry: Entry, width: int = 0) -> list[Piece]:
     if not entry.worked_out:
         return [("…" if entry.recorded.error is None else "–", "quiet")]
     if entry.usd is None:
         return [("–", "quiet")]
     return [
-        (usd_short(Decimal(entry.usd), assumed=entry.assumed), "text"),
+        (usd_short(Decimal(entry.usd), assumed=entry.assumed, width=width), "text"),
         (" " if entry.charged else EMULATED, "quiet"),
     ]
+
+
+def _short_cost(entry: Entry) -> list[Piece]:
+    return _cost(entry, width=7)  # and the mark of what was emulated
 
 
 def _verdict(entry: Entry, *, short: bool = False) -> list[Piece]:
@@ -197,7 +201,7 @@ _COLUMNS = (
     _Column("NAME", 10, 28, 0, False, _name),
     _Column("WORKLOAD", 10, 40, 0, False, _work),
     _Column("RUNS", 4, 7, 2, True, lambda one: [(f"{one.recorded.runs_done}/{one.recorded.runs}", "text")]),
-    _Column("COST", 8, 10, 1, True, _cost),
+    _Column("COST", 8, 10, 1, True, _cost, _short_cost),
     _Column("VERDICT", 20, 82, 0, False, _verdict, _short_verdict),
     _Column("BACKENDS", 10, 44, 5, False, _backends),
     _Column("MACHINE", 7, 24, 4, False, lambda one: [(one.recorded.machine or "–", "text")]),

@@ -133,7 +133,7 @@ def _cold(row: Row, width: int) -> list[Piece]:
 def _cost(row: Row, width: int) -> list[Piece]:
     usd = row.summary.usd if row.summary.usd is not None else row.outlook.usd
     assumed = bool(row.summary.assumed) or row.outlook.assumed
-    return [("–", "quiet")] if usd is None else [(usd_short(usd, assumed=assumed), "text")]
+    return [("–", "quiet")] if usd is None else [(usd_short(usd, assumed=assumed, width=width), "text")]
 
 
 def _answer(row: Row, width: int) -> list[Piece]:

@@ -330,6 +330,20 @@ def test_people_read_two_digits(usd: str, text: str) -> None:
     assert usd_short(Decimal(usd)) == text
 
 
+@pytest.mark.parametrize(
+    ("usd", "up", "text"),
+    [
+        ("0.0000043", False, "$4.3e-6"),
+        ("0.00000431", True, "$4.4e-6"),
+        ("0.000043", False, "$0.000043"),
+        ("12345678.5", False, "$12,345,678.50"),
+    ],
+)
+def test_an_amount_without_room_has_an_exponent_and_loses_no_digit(usd: str, up: bool, text: str) -> None:
+    assert usd_short(Decimal(usd), up=up, width=9) == text
+    assert usd_short(Decimal(usd), up=up).startswith("$0.00000") is ("e" in text)
+
+
 @given(st.decimals(0, 10**9, places=12))
 def test_a_bound_is_never_shown_as_less_than_it_is(usd: Decimal) -> None:
     assert Decimal(usd_short(usd, up=True).lstrip("$").replace(",", "")) >= usd
