@@ -107,7 +107,7 @@ def _returned(rng: random.Random, name: str, n: int) -> Returned:
         "init_ms": rng.choice([None, rng.random() * 100]),
         "billed_ms": rng.choice([None, rng.randrange(10_000)]),
         "billed_source": rng.choice([None, "report", "estimated"]),
-        "request_bytes": rng.choice([None, 2**40]),
+        "request_bytes": rng.choice([None, 2**40 + 1]),  # no float of 32 bits
         "via_s3": rng.choice([None, True, False]),
         "s3_put": rng.randrange(3),
         "s3_get": rng.randrange(3),
@@ -151,6 +151,63 @@ def test_a_reader_whose_processes_cannot_start_reads_by_itself(tmp_path: Path, m
     path.write_bytes(encode_lines(history(2, 300, 1)))
     monkeypatch.setattr("sys.executable", "/bin/false")
     assert shown(folded(journal_blocks_apart(path))) == shown(fold(read_events(path)))
+
+
+def test_a_sound_journal_is_taken_by_its_columns(tmp_path: Path) -> None:
+    """Event by event gives the same, and takes ten times as long."""
+    path = tmp_path / "events.jsonl"
+    path.write_bytes(encode_lines(history(4, 500, 2)))
+    view = SessionView()
+    stretches = 0
+    for block in journal_blocks(path):
+        for step in block.steps or ():
+            if not isinstance(step, Stretch):
+                view.apply(step)
+                continue
+            stretches += 1
+            assert step.count == len(step.events()) and step.last == step.events()[-1]
+            assert step.rows and all(view.runs[rows.run].columns.fits(rows) for rows in step.rows)
+            view.apply_stretch(step)
+    assert stretches > 1
+
+
+def test_rows_that_only_end_fit_where_all_of_them_have_begun() -> None:
+    begun: list[Dispatched | Returned] = [Dispatched("r0", n, 0, n, 0, 0.0, 0.0) for n in range(4)]
+    columns = fold([*history(6, 0, 1), *begun]).runs["r0"].columns
+    ends: list[Dispatched | Returned] = [Returned("r0", n, "ok", 1.0) for n in (0, 2)]
+    assert columns.fits(rows_of("r0", ends))
+    assert not columns.fits(rows_of("r0", [*ends, Returned("r0", 4, "ok", 1.0)]))
+    assert columns.fits(rows_of("r0", [Dispatched("r0", 4, 0, 4, 0, 0.0, 0.0)]))
+    assert not columns.fits(rows_of("r0", [Dispatched("r0", 3, 0, 4, 0, 0.0, 0.0)]))
+
+
+@pytest.mark.parametrize(
+    ("ids", "known"),
+    [
+        ([UUID, UUID], True),
+        ([UUID, None], True),
+        ([UUID[:-1], UUID + "0"], False),  # as long as two
+        ([UUID.replace("9", ":")], False),  # the character after 9
+        ([UUID.replace("f", "g")], False),
+        ([UUID.replace("-", "0")], False),
+    ],
+)
+def test_request_ids_are_packed_where_all_are_uuids(ids: list[str | None], known: bool) -> None:
+    rows = rows_of("r0", [Returned("r0", n, "ok", 1.0, request_id=text) for n, text in enumerate(ids)])
+    assert (rows.uuids is not None, rows.request_ids) == (known, [] if known else ids)
+
+
+def test_what_stands_before_the_damage_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    events = history(7, 100, 1)
+    path.write_bytes(encode_lines(events))
+    before = list(read_events(path))
+    path.write_bytes(encode_lines(events) + b"no event\n" + encode_lines(events[1:]))
+    found: list[Any] = []
+    with pytest.raises(SessionFileError, match=f"is damaged at line {len(events) + 1}:"):
+        for block in journal_blocks(path):
+            found += block.steps or ()
+    assert found == before
 
 
 def _damages() -> list[tuple[str, Any]]:
