@@ -37,7 +37,9 @@ _INSPECT = "LBENCH_TEST_INSPECT" in os.environ
 os.environ.pop("PYTHONINSPECT", None)
 
 # Before any fixture: settings of this machine's user reach neither what stands for AWS here nor the fixtures' own clients.
-for _name in [name for name in os.environ if name.startswith("AWS_") or name.lower().endswith("_proxy")]:
+# OpenBLAS sums in another order where a variable chooses its kernel: an emulated environment has none of these.
+_OTHERS = ("AWS_", "OPENBLAS_")
+for _name in [name for name in os.environ if name.startswith(_OTHERS) or name.lower().endswith("_proxy")]:
     del os.environ[_name]
 os.environ |= {
     "AWS_EC2_METADATA_DISABLED": "true",
