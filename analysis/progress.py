@@ -17,6 +17,7 @@ from lbench.engine.session.view import RunView
 __all__ = ["Outlook", "State", "outlooks"]
 
 # checking: between runs, or after the last one until its answers are checked
+_STOPPED = {"cancelled", "interrupted"}
 State = Literal["waiting", "running", "checking", "ok", "failed", "stopped"]
 
 
@@ -28,7 +29,7 @@ class Outlook(msgspec.Struct, frozen=True, kw_only=True):
     origin: Origin
     state: State
     runs: int  # planned, with warm-up
-    runs_done: int
+    runs_done: int  # without those that were stopped or never began
     warmup: bool  # the current run is a warm-up run
     tasks: int | None  # of the current run, or of the last one, as far as they are known
     total: int | None  # in all stages; None while the job has not yielded them all
@@ -63,7 +64,7 @@ def _outlook(group: list[RunView], now_s: Mapping[str, float], bill: Bill) -> Ou
         origin=planned.origin,
         state=_state(group, running, done),
         runs=len(group),
-        runs_done=len(done),
+        runs_done=sum(run.status not in _STOPPED for run in done),
         warmup=running is not None and running.planned.warmup,
         tasks=tasks,
         total=total,
@@ -84,7 +85,7 @@ def _state(group: list[RunView], running: RunView | None, done: list[RunView]) -
     statuses = {run.status for run in done}
     if statuses & {"failed", "wrong_answer", "over_budget"}:
         return "failed"
-    if statuses & {"cancelled", "interrupted"} or any(run.status == "interrupted" for run in group):
+    if statuses & _STOPPED or any(run.status == "interrupted" for run in group):
         return "stopped"
     if len(done) < len(group):
         return "checking" if done else "waiting"

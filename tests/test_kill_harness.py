@@ -120,7 +120,10 @@ class Round:
             with contextlib.suppress(OSError):
                 words = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
                 if words[:2] == self.child or wanted in (entry / "environ").read_bytes():
-                    found[int(entry.name)] = self._kind(int(entry.name), words)
+                    pid = int(entry.name)
+                    kind = self._kind(pid, words)
+                    forked = kind == "launcher" and pid != self.process.pid  # it has not become another program yet
+                    found[pid] = "starting" if forked else kind
                     for descriptor in (entry / "fd").iterdir():
                         with contextlib.suppress(OSError):
                             to = str(descriptor.readlink())

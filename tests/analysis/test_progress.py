@@ -43,6 +43,15 @@ def test_a_run_is_done_when_its_answer_is_checked(make_events: Make, flat_bill: 
     assert outlook(make_events({"sequential": [4.0]}, ok=False), {}, flat_bill).state == "failed"
 
 
+def test_what_was_stopped_or_never_began_is_not_done(make_events: Make, flat_bill: Bill) -> None:
+    events = make_events({"sequential": [4.0, 4.0, 4.0]})
+    for event in events:
+        if isinstance(event, RunEnded) and event.run != "r1":
+            event.status = "cancelled"
+    one = outlook(events, {}, flat_bill)
+    assert (one.state, one.runs_done, one.runs) == ("stopped", 1, 3)
+
+
 def test_a_job_with_unknown_tasks_has_no_time_left_before_its_first_repeat(make_events: Make, flat_bill: Bill) -> None:
     events = make_events({"processes": [4.0, 4.0]}, invocations=[{}] * 4)
     for event in events:

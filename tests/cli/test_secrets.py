@@ -18,12 +18,13 @@ from click.testing import CliRunner
 
 from lbench.cli.main import command
 
-KEY, SECRET, TOKEN = "AKIAHUSHHUSHHUSHHUSH", "hushSECRET/0123456789abcdefghij+ABCDEFGH", "hushTOKEN" * 20
-_RECOGNISED = (KEY.encode(), SECRET.encode(), b"hushTOKEN", b"hushSECRET")
+HUSH = f"hush{os.getpid()}"  # not that of another suite on this machine, whose processes are seen too
+KEY, SECRET, TOKEN = "AKIAHUSHHUSHHUSHHUSH", f"{HUSH}SECRET/0123456789abcdefghij+ABCDEFGH", f"{HUSH}TOKEN" * 20
+_RECOGNISED = (KEY.encode(), HUSH.encode())
 
 
 class Watch:
-    """Reads the arguments of all processes below this one, again and again."""
+    """Reads the arguments of all processes, again and again."""
 
     def __init__(self) -> None:
         self.seen: set[bytes] = set()
@@ -124,7 +125,7 @@ def test_a_fault_of_ours_is_written_down_without_credentials(
 ) -> None:
     code = (
         "import lbench.cli.commands.sessions as s, lbench.cli.main as m, sys\n"
-        f"def broken(): raise RuntimeError('made on purpose, with http://me:{SECRET[:10]}@host')\n"
+        f"def broken(): raise RuntimeError('made on purpose, with http://me:{HUSH}@host')\n"
         "s.list_sessions = broken\nsys.argv = ['lbench', 'sessions']\nm.command.main(['sessions'])\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
@@ -138,7 +139,7 @@ def test_a_password_in_an_endpoints_url_is_not_repeated(
     keys: Path, monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
     for name in ("AWS_ENDPOINT_URL", "LBENCH_S3_ENDPOINT"):
-        monkeypatch.setenv(name, "http://me:hushSECRET@bad host")
+        monkeypatch.setenv(name, f"http://me:{HUSH}@bad host")
     run(*command.split())
 
 

@@ -95,8 +95,8 @@ async def test_a_missing_function_is_an_error_with_a_remedy(theirs: Any) -> None
 async def test_the_same_code_runs_here_beside_it(theirs: Any, tmp_path: Path) -> None:
     shutil.copy(theirs.code / "app.py", tmp_path)
     settings = EmulatedSettings(handler="app.handler", code=str(tmp_path), memory=256, concurrency=2)
-    async with open_function(settings, FunctionParams(), timeout_s=0.5) as backend:
-        assert "timeout 0.5 s" in " ".join(backend.notes)
+    async with open_function(settings, FunctionParams(), timeout_s=20.5) as backend:
+        assert "timeout 20.5 s" in " ".join(backend.notes)
         outcomes = await asyncio.gather(*(backend.invoke(call({"n": n})) for n in range(2)))
         failed = await backend.invoke(call({"fail": 1}))
     assert backend.origin == "emulated" and all(outcome.cold for outcome in outcomes)
@@ -153,7 +153,7 @@ def test_a_call_whose_init_failed_is_a_cold_one(tail: str, kind: str | None, col
 async def test_an_init_that_fails_in_the_emulator_is_a_cold_start_too(tmp_path: Path) -> None:
     (tmp_path / "app.py").write_text("import nowhere\n")
     settings = EmulatedSettings(handler="app.handler", code=str(tmp_path), memory=256, concurrency=1)
-    async with open_function(settings, FunctionParams(), timeout_s=1.0) as backend:
+    async with open_function(settings, FunctionParams(), timeout_s=30.0) as backend:
         outcome = await backend.invoke(call({}))
     assert outcome.failure is not None and outcome.failure.type == "Runtime.ImportModuleError"
     assert outcome.cold is True
