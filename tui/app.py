@@ -7,7 +7,8 @@ import contextlib
 import importlib
 import os
 import signal
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from textual import events
@@ -204,6 +205,16 @@ class LbenchApp(Commands):
         elif self._still_frames > _STILL_FRAMES:
             interval_s = max(_STILL_S, interval_s)
         self._timer = self.set_timer(interval_s, self._beat)
+
+    def call_from_thread(self, callback: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """As Textual's, which warns on the terminal of a coroutine that nobody awaits where the app was left meanwhile.
+
+        Raises:
+            RuntimeError: it was left.
+        """
+        if self._loop is not None and self._loop.is_closed():
+            raise RuntimeError("the screens were left")
+        return super().call_from_thread(callback, *args, **kwargs)
 
     def _load_ahead(self) -> None:
         """Import what the first keys need, then look for what the first screen shows besides. Runs in a thread."""

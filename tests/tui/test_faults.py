@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import importlib
 import inspect
 from collections.abc import Callable
@@ -83,3 +84,17 @@ def test_an_engine_that_cannot_be_started_for_an_unknown_reason_is_reported(
     feed = EngineFeed(fails)
     feed._thread.join()
     assert feed.over and "internal error (TypeError: a fault of ours): please report it with" in str(feed._problem)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_thread_that_ends_after_the_app_was_left_is_told_so(app_of: AppOf) -> None:
+    async def leave() -> LbenchApp:
+        app = app_of()
+        async with app.run_test():
+            pass
+        return app
+
+    app = asyncio.run(leave())
+    with pytest.raises(RuntimeError, match="the screens were left"):
+        app.call_from_thread(lambda: None)
+    gc.collect()  # no coroutine that was never awaited
