@@ -22,7 +22,7 @@ from lbench._version import __version__
 from lbench.cli.screens import can_show, screen_options, show
 from lbench.cli.streams import end_output, open_streams
 from lbench.config.exit_codes import EXIT_FAILED, EXIT_INPUT, SIGNAL_EXIT_CODES
-from lbench.errors import InputError, LbenchError
+from lbench.errors import InputError, LbenchError, one_line
 
 __all__ = ["command"]
 
@@ -146,9 +146,9 @@ def _guarded(arguments: Sequence[str]) -> Iterator[None]:
     except click.ClickException as error:
         _fail(_clicks(error.format_message()), error.exit_code)
     except InputError as error:
-        _fail(_one_line(str(error)), EXIT_INPUT)
+        _fail(one_line(str(error)), EXIT_INPUT)
     except LbenchError as error:
-        _fail(_one_line(str(error)), EXIT_FAILED)
+        _fail(one_line(str(error)), EXIT_FAILED)
     except (KeyboardInterrupt, click.Abort):
         sys.exit(SIGNAL_EXIT_CODES[signal.SIGINT])
     except (OSError, RuntimeError) as error:
@@ -217,7 +217,7 @@ def _working_folder() -> str | None:
 
 def _clicks(text: str) -> str:
     """A message of click without its capital; messages of lbench may begin with the name of a file."""
-    text = _one_line(text)
+    text = one_line(text)
     return text[:1].lower() + text[1:] if text[1:2].islower() else text
 
 
@@ -226,10 +226,6 @@ def _place(error: click.UsageError, arguments: Sequence[str]) -> str:
     if error.ctx is not None:
         return error.ctx.command_path
     return next((f"lbench {word}" for word in arguments if word in _COMMANDS), "lbench")
-
-
-def _one_line(text: str) -> str:
-    return " ".join(line.strip() for line in text.splitlines())
 
 
 def _fail(line: str, code: int) -> None:

@@ -41,13 +41,15 @@ SET_CLOCK = "set the clock (`timedatectl set-ntp true`)"
 CLOCK_TEXT = f"this machine's clock is too far off for AWS: {SET_CLOCK}, see `lbench doctor`"
 _LONGEST = 300  # characters of AWS's own text that are worth repeating
 
-# Access keys' IDs (IAM documentation, "Unique identifiers"), secret keys (40 characters of base64), tokens and the text
-# that `sts decode-authorization-message` reads (much longer ones), signed URLs, passwords in URLs.
 # Signatures and passwords in URLs; a path loses one of the slashes.
 _IN_URLS = re.compile(
     r"(?<=X-Amz-Signature=)[^&\s\"]+|(?<=X-Amz-Credential=)[^&\s\"]+|(?<=X-Amz-Security-Token=)[^&\s\"]+"
     r"|(?<=://)[^/@\s]+(?=@)|(?<=:/)[^/@\s:]+:[^/@\s]+(?=@)"
 )
+# Access keys' IDs (IAM documentation, "Unique identifiers"), secret keys (40 characters of base64), tokens and the text
+# that `sts decode-authorization-message` reads (much longer ones), and what URLs hold.
+# Access keys' IDs (IAM documentation, "Unique identifiers"), secret keys (40 characters of base64), tokens and the text
+# that `sts decode-authorization-message` reads (much longer ones), what URLs hold.
 _SECRETS = re.compile(
     r"\b(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{12,}\b"
     r"|(?<![\w/+=-])(?=[A-Za-z/+]*[0-9])(?=[a-z0-9/+]*[A-Z])(?=[A-Z0-9/+]*[a-z])[A-Za-z0-9/+]{40}(?![\w/+=-])"

@@ -9,7 +9,7 @@ import traceback
 from lbench._version import __version__
 from lbench.config.aws_errors import masked
 from lbench.config.folders import cache_folder
-from lbench.errors import InputError
+from lbench.errors import InputError, one_line
 
 __all__ = ["saved_fault"]
 
@@ -30,5 +30,5 @@ def saved_fault(error: BaseException) -> str:
         where = f"please report it with {file.name}"
     except OSError:
         pass
-    named = " ".join(line.strip() for line in f"{type(error).__name__}: {error}".splitlines())
-    return f"internal error ({masked(named)[:200]}): {where}"
+    named = masked(one_line(f"{type(error).__name__}: {error}"))[:200]
+    return f"internal error ({named}): {where}"

@@ -34,6 +34,7 @@ __all__ = [
     "UnknownNameError",
     "WorkloadError",
     "count_text",
+    "one_line",
     "utf8",
     "visible",
     "visible_json",
@@ -56,6 +57,11 @@ _MARK = b"\xef\xbb\xbf"
 BYTE_ORDER_MARKS = {b"\xff\xfe\0\0": "utf-32", b"\0\0\xfe\xff": "utf-32", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 _SHORT = {b"\\b": b"\\\\x08", b"\\f": b"\\\\x0c"}
 _LINE_ENDS = (b"\\r", b"\\r\\n")
+
+
+def one_line(text: str) -> str:
+    """The text's lines in one."""
+    return " ".join(line.strip() for line in text.splitlines())
 
 
 def visible(text: str) -> str:
