@@ -56,6 +56,7 @@ class PlanForecast(FaultsEnd, Text):
         if self._waiting is not None:
             self._waiting.stop()
             self._waiting = None
+        self.workers.cancel_group(self, "forecast")  # of a plan that is the form's no more
         self._stale, self._void = plan is not None, plan is None
         self.fit()
         if plan is not None:
@@ -97,7 +98,7 @@ class PlanForecast(FaultsEnd, Text):
         self.app.call_from_thread(self._take_from, get_current_worker(), made)
 
     def _take_from(self, worker: Worker[None], made: Forecast) -> None:
-        if not worker.is_cancelled:  # else another plan has taken the place of its own
+        if not worker.is_cancelled:  # else the form has changed meanwhile
             self.take(made)
 
     @work(thread=True, exclusive=True, group="busy", exit_on_error=False)

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from textual import events
 from textual.geometry import Size
+from textual.widget import Widget
 from textual.widgets import Input
 
 import lbench.engine.backends.placement as placement
@@ -540,7 +541,8 @@ async def test_the_focus_goes_down_the_form_in_the_order_of_its_rows(app_of: App
         count = 1 + len(catalog.names()) + len(form_fields(registry.describe("mandelbrot").params))
         for _ in range(count + len(Draft(default_plan()).run_names)):
             assert screen.focused is not None
-            seen.append(screen.focused.region.y + int(screen.query_one("#form").scroll_offset.y))
+            above = (node for node in screen.focused.ancestors_with_self if isinstance(node, Widget))
+            seen.append(sum(node.virtual_region.y for node in above if node is not screen))  # however it is scrolled
             await pilot.press("down")
         assert seen == sorted(seen)
         assert screen.focused is not None and screen.focused.id == "at-workload"  # and round again
@@ -616,6 +618,38 @@ async def test_figures_beside_a_form_with_errors_are_dimmed(app_of: AppOf) -> No
         await pilot.press("x")
         await pilot.pause()
         assert "run.repeats" in screen._errors
+        figures = [piece for line in screen._forecast.pieces[1:] for piece in line[1:]]
+        assert ("100 tasks", "hairline") in figures
+
+
+@pytest.mark.parametrize(("key", "valid"), [("x", False), ("1", True)])
+async def test_figures_that_come_after_an_edit_are_not_taken_for_those_of_the_form(
+    key: str, valid: bool, app_of: AppOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, may_end, ended = threading.Event(), threading.Event(), threading.Event()
+
+    def slow(plan: Plan) -> Forecast:
+        begun.set()
+        may_end.wait(30)
+        ended.set()
+        return Forecast(tasks=7)
+
+    monkeypatch.setattr(ahead, "forecast", slow)
+    app = app_of()
+    async with app.run_test(size=(120, 40)) as pilot:
+        screen = await open_setup(pilot)
+        while not begun.is_set():
+            await pilot.pause(0.01)
+        screen._forecast.take(Forecast(tasks=100))
+        monkeypatch.setattr(ahead, "_QUIET_S", 3600.0)  # those of the form are not begun
+        screen.query_one("#at-run-repeats").focus()
+        await pilot.press("home", *["delete"] * 4, key)
+        await pilot.pause()
+        may_end.set()
+        while not ended.is_set():
+            await pilot.pause(0.01)
+        await settled(pilot)
+        assert screen._forecast.stale == valid and ("run.repeats" in screen._errors) != valid
         figures = [piece for line in screen._forecast.pieces[1:] for piece in line[1:]]
         assert ("100 tasks", "hairline") in figures
 
