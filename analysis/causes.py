@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from lbench.analysis.comparison import is_cold, places_used
 from lbench.analysis.format import cores_text, ms_text, percent_text, times_text
 from lbench.engine.machine.fingerprint import Environment
+from lbench.engine.model import EXCHANGES
 from lbench.engine.session.columns import STATUSES
 from lbench.engine.session.view import RunView, SessionView
 from lbench.errors import count_text
@@ -63,10 +64,11 @@ def explanations(groups: Mapping[str, Sequence[RunView]], environment: Environme
     alone = [run for group in groups.values() for run in group if run.planned.backend == "sequential" and _counts(run)]
     medians = [own for run in alone if (own := _median_ms(run)) is not None]
     alone_ms = float(np.median(medians)) if medians else None
+    by_folder = any(EXCHANGES in run.notes for run in alone)
     found = []
     for label, group in groups.items():
         run = _typical(group)
-        if run is not None and (one := explain(label, run, alone_ms, environment)) is not None:
+        if run is not None and (one := explain(label, run, alone_ms, environment, by_folder)) is not None:
             found.append(one)
     return found
 
@@ -100,8 +102,13 @@ def _median_ms(run: RunView) -> float | None:
     return float(np.median(known)) if len(known) else None
 
 
-def explain(label: str, run: RunView, alone_ms: float | None, environment: Environment | None) -> Explanation | None:
-    """Explain one run; `alone_ms`: the median task without neighbours. None where nothing of it was measured."""
+def explain(
+    label: str, run: RunView, alone_ms: float | None, environment: Environment | None, by_folder: bool = False
+) -> Explanation | None:
+    """Explain one run. None where nothing of it was measured.
+
+    `alone_ms`: the median task without neighbours; `by_folder`: such tasks exchange objects through a folder.
+    """
     assert run.started is not None and run.makespan_s
     columns, lanes, makespan_s = run.columns, max(1, places_used(run) or 1), run.makespan_s
     known = ~(np.isnan(columns["dispatched_s"]) | np.isnan(columns["returned_s"]))
@@ -129,7 +136,7 @@ def explain(label: str, run: RunView, alone_ms: float | None, environment: Envir
     _encoding(losses, run, lanes)
     cause, detail = _end_of_stage(run, lanes)
     losses[cause] = empty_s
-    slower, why = _slowdown(run, alone_ms, lanes, environment)
+    slower, why = _slowdown(run, alone_ms, lanes, environment, by_folder)
     ratio = _ratio(run, alone_ms)
     if ratio > _SLOWER:
         losses[slower] = computed_s * (1 - 1 / ratio)
@@ -277,10 +284,14 @@ def _ratio(run: RunView, alone_ms: float | None) -> float:
     return own / alone_ms if own and alone_ms else 1.0
 
 
-def _slowdown(run: RunView, alone_ms: float | None, lanes: int, environment: Environment | None) -> tuple[Cause, str]:
+def _slowdown(
+    run: RunView, alone_ms: float | None, lanes: int, environment: Environment | None, by_folder: bool
+) -> tuple[Cause, str]:
     """Why a task takes longer here than alone."""
     assert run.started is not None
     longer = f"a task takes {times_text(_ratio(run, alone_ms))} as long as alone"
+    if by_folder and run.s3_put + run.s3_get:
+        longer += ", exchanging objects through S3 rather than through a folder"
     cores = None if environment is None else environment.usable_cores
     threads = run.started.settings.get("blas_threads")
     if isinstance(threads, int) and threads > 1 and cores is not None and threads * lanes > cores:

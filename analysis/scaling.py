@@ -233,6 +233,7 @@ def _scaling(
                     key = (machine, LABEL, temperature)
                     kept = collected.setdefault(key, _Collected(None, temperature, machine))
                     kept.points.append(_predicted_point(place, predicted, temperature))
+                    kept.partial |= predicted.exchanges
     parameter = axis not in SETTING_AXES
     series = _series(list(collected.values()), parameter)
     places = tuple(sorted(groups))
@@ -291,6 +292,7 @@ class _Collected:
         self.temperature = temperature
         self.machine = machine
         self.points: list[Point] = []
+        self.partial = False
 
     def add(
         self,
@@ -391,6 +393,7 @@ def _series(collected: list[_Collected], parameter: bool) -> list[Series]:
                 points=points,
                 shape=shape,
                 fitted_s=fitted,
+                partial=one.partial,
             )
         )
     return found
@@ -428,6 +431,11 @@ def _comparable(series: list[Series]) -> tuple[list[Series], list[str]]:
     used, excluded = [], []
     for one in series:
         if not one.main:
+            continue
+        if one.partial:
+            excluded.append(
+                f"{one.name} is without the objects that its tasks exchange through S3: in no crossing and no break-even"
+            )
             continue
         crowded = [point for point in one.points if point.oversubscribed]
         kept = [point for point in one.points if not point.oversubscribed and not point.few]

@@ -108,7 +108,7 @@ def crossing_text(scaling: Scaling, crossing: Crossing) -> str:
 def resamples_text(crossing: Crossing) -> str:
     """The share of the resamples without a crossing, in words."""
     share = crossing.root.missing
-    text = "over 99 %" if 0.995 <= share < 1 else percent_text(share)
+    text = "over 99 %" if 0.995 <= share < 1 else "under 0.1 %" if 0 < share < 0.001 else percent_text(share)
     return f"{text} of the resamples have no crossing"
 
 
@@ -146,7 +146,7 @@ def scaling_notes(scaling: Scaling) -> list[str]:
         what = "time" if one.measure == "time" else "dollars a run"
         below, above = series_text(scaling, one.below), series_text(scaling, one.above)
         where = crossing_text(scaling, one)
-        doubt = "" if resamples_text(one) in where else f"; {resamples_text(one)}"
+        doubt = "" if not one.root.missing or resamples_text(one) in where else f"; {resamples_text(one)}"
         lines.append(f"crossing in {what}, from {below} to {above}: {where}{doubt}")
     if scaling.rent_basis is not None:
         lines.append(f"dollars of a local run (rented): {scaling.rent_basis}, while the run lasts")
@@ -269,7 +269,14 @@ def _crossing_clauses(scaling: Scaling) -> list[str]:
 
 
 def _settled(*crossings: Crossing) -> bool:
-    return all(one.root.count >= FULL_INTERVAL and one.root.missing <= 1 - _SURE for one in crossings)
+    """Whether their intervals end inside the swept range."""
+    return all(
+        one.root.count >= FULL_INTERVAL
+        and one.root.missing <= 1 - _SURE
+        and not one.root.low_open
+        and not one.root.high_open
+        for one in crossings
+    )
 
 
 def _cold_clause(scaling: Scaling) -> list[str]:
@@ -298,7 +305,13 @@ def _ends(scaling: Scaling) -> tuple[float, float]:
     held: dict[float, int] = {}
     for one in scaling.series:
         for point in one.points:
-            if one.main and point.makespan_s is not None and not point.few and not point.oversubscribed:
+            if (
+                one.main
+                and not one.partial
+                and point.makespan_s is not None
+                and not point.few
+                and not point.oversubscribed
+            ):
                 held[point.at] = held.get(point.at, 0) + 1
     most = min(2, max(held.values(), default=0))
     places = [place for place in scaling.places if held.get(place, 0) >= most]
@@ -331,10 +344,8 @@ def _uncrossed(scaling: Scaling) -> list[str]:
     else:
         clause = f"{name} {_verb(name)} {whole}"
     other = next(x for x in (nearest.below, nearest.above) if x != winner)
-    return [
-        f"{clause}; a crossing with {series_text(scaling, other)} lies outside the swept range "
-        f"({resamples_text(nearest)})"
-    ]
+    share = f" ({resamples_text(nearest)})" if nearest.root.count > 1 else ""
+    return [f"{clause}; a crossing with {series_text(scaling, other)} lies outside the swept range{share}"]
 
 
 def _alike_text(scaling: Scaling, one: str, other: str) -> str:
@@ -446,7 +457,7 @@ def _money(scaling: Scaling) -> Iterable[str]:
     priced = [
         (point.usd, one)
         for one in scaling.series
-        if one.main and (point := one.at(place)) is not None and point.usd is not None
+        if one.main and not one.partial and (point := one.at(place)) is not None and point.usd is not None
     ]
     wanted = {one.above for one in inside}
     wanted_first = [pair for pair in priced if not wanted or pair[1].name in wanted] or priced

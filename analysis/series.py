@@ -50,6 +50,7 @@ class Series(msgspec.Struct, frozen=True, kw_only=True):
     points: tuple[Point, ...]
     shape: Shape
     fitted_s: tuple[float | None, ...]  # the curve at each point; None: the point is not part of it
+    partial: bool = False  # a prediction without the objects that tasks exchange through S3: in no crossing
 
     @property
     def name(self) -> str:

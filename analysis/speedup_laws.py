@@ -145,15 +145,18 @@ def _log_times(places: Floats, parameters: Floats) -> Floats:
 
 
 def _fitted(places: Floats, logs: Floats, law: Law) -> Floats:
-    """T(1), a, b, none below 0, by the least squares of relative errors: N T(N) is linear in T(1), T(1) a and T(1) b."""
+    """T(1), a from 0 to 1, b from 0 on, by the least squares of relative errors.
+
+    N T(N) is linear in T(1) (1 - a), T(1) a and T(1) b.
+    """
     from scipy.optimize import nnls
 
-    terms = [np.ones_like(places), places - 1]
+    terms = [np.ones_like(places), places]
     if law == "usl":
         terms.append(places * (places - 1))
     work = places * np.exp(logs)
     found, _ = nnls(np.array(terms).T / work[:, None], np.ones_like(places))
-    one_s = max(float(found[0]), 1e-12)
+    one_s = max(float(found[0] + found[1]), 1e-12)
     return np.array([one_s, found[1] / one_s, found[2] / one_s if law == "usl" else 0.0])
 
 

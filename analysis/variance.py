@@ -1,10 +1,11 @@
 """Where the times of one backend's invocations differ from: parts that add up to the whole.
 
-An invocation's time, from the moment at which it could have been handed over, is the sum of its phases: driver, network and
-hand-over, cold start, fetch, computing. A phase's part of the variance is its covariance with the whole, so the parts of
-all phases add up. That of computing is divided further by a nested random-effects model, by the method of moments: between
-tasks, repeats, environments (within a repeat), and within an environment (Searle, Casella & McCulloch, Variance
-Components, 1992, chapter 3). An estimate below 0 is taken as 0, and named; the others are then shares of the whole.
+An invocation's time, from the moment at which it could have been handed over, is the sum of its phases: driver, hand-over
+(over a network or a pipe), cold start, fetch, computing. A phase's part of the variance is its covariance with the whole,
+so the parts of all phases add up. That of computing is divided further by a nested random-effects model, by the method of
+moments: between tasks, repeats, environments (within a repeat), and within an environment (Searle, Casella & McCulloch,
+Variance Components, 1992, chapter 3). An estimate below 0 is taken as 0, and named; the others are then shares of the
+whole.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ Ints = NDArray[np.int64]
 
 _OK = STATUSES.index("ok")
 _LEAST = 8  # invocations
-_PHASES = ("driver", "network and hand-over", "cold starts", "fetch")  # besides computing
+_PIPED = ("sequential", "loop", "threads", "processes")  # their tasks cross no network
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -74,7 +75,8 @@ def variance_parts(label: str, group: Sequence[RunView]) -> VarianceParts | None
         return None
     repeats = np.concatenate([np.full(len(own["whole"]), number) for number, _, own in known]).astype(np.int64)
     raw: dict[str, float] = {}
-    for name in _PHASES:
+    besides = ("driver", _hand_over(good[0]), "cold starts", "fetch")
+    for name in besides:
         raw[name] = _covariance(joined[name], whole)
     computing = _covariance(joined["computing"], whole)
     components = nested_components(
@@ -84,7 +86,7 @@ def variance_parts(label: str, group: Sequence[RunView]) -> VarianceParts | None
     total = sum(positive.values())
     for name, value in positive.items():
         raw[name] = computing * value / total if total > 0 else computing * (name == "within an environment")
-    below = {**{name: raw[name] for name in _PHASES}, "computing": computing, **components}
+    below = {**{name: raw[name] for name in besides}, "computing": computing, **components}
     negative = tuple(name for name, value in below.items() if value < 0)
     parts = {name: max(0.0, value) for name, value in raw.items()}
     sum_ms2, whole_ms2 = sum(parts.values()), float(whole.var(ddof=1))
@@ -136,10 +138,14 @@ def invocation_phases(run: RunView) -> dict[str, Floats]:
         "cold starts": init,
         "fetch": fetch,
         "computing": computing,
-        "network and hand-over": whole - driver - init - fetch - computing,
+        _hand_over(run): whole - driver - init - fetch - computing,
         "task": (columns["stage"].astype(np.int64) * 10_000_000 + columns["task"])[good].astype(np.float64),
         "environment": columns["environment"][good].astype(np.float64),
     }
+
+
+def _hand_over(run: RunView) -> str:
+    return "hand-over" if run.planned.backend in _PIPED else "network and hand-over"
 
 
 def _covariance(part: Floats, whole: Floats) -> float:

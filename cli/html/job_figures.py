@@ -26,6 +26,7 @@ __all__ = ["job_figures"]
 _PART_COLOURS = {  # of the variance, the same in every figure
     "within an environment": "#2f7ed8",
     "network and hand-over": "#d98a00",
+    "hand-over": "#f0b840",
     "between tasks": "#2f9e8f",
     "between environments": "#9b5de5",
     "between repeats": "#d6336c",

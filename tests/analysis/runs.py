@@ -33,6 +33,8 @@ def _run(
     driver: tuple[float, float] = (0.0, 0.0),
     stage_s: tuple[float, float] | None = None,
     usage: Usage | None = None,
+    notes: Sequence[str] = (),
+    s3: tuple[int, int] = (0, 0),
 ) -> list[Event]:
     first, last = stage_s or (0.0, max(row["returned_s"] for row in rows))
     events: list[Event] = [
@@ -55,6 +57,9 @@ def _run(
             makespan_s=makespan_s,
             driver=Driver(0.0, encode_s, decode_s, 0.0, None, None),
             usage=usage,
+            notes=list(notes),
+            s3_put=s3[0],
+            s3_get=s3[1],
         ),
         run_answered(name),
     ]

@@ -12,7 +12,7 @@ from lbench.analysis.comparison import by_label, places_used
 from lbench.config.prices import rates
 from lbench.engine.machine.fingerprint import Environment
 from lbench.engine.machine.processor_time import Usage
-from lbench.engine.model import Pricing
+from lbench.engine.model import EXCHANGES, Pricing
 from tests.analysis.runs import session_of
 
 FOUR = Environment(usable_cores=4.0, physical_cores=4)
@@ -139,6 +139,18 @@ def test_tasks_that_take_longer_than_alone_have_a_reason(
     )
     one = found[str(more.get("backend", "processes"))]
     assert one.cause == cause and text in one.text and "a task takes 2.00× as long as alone" in one.text
+
+
+def test_objects_that_are_exchanged_through_s3_are_named_where_tasks_alone_use_a_folder() -> None:
+    slow = {"rows": [row(2 * n, 2 * n + 2.0) for n in range(4)], "lanes": 1, "makespan_s": 8.0}
+    s3 = "a task takes 2.00× as long as alone, exchanging objects through S3 rather than through a folder"
+    alone = {**ALONE, "notes": [EXCHANGES]}
+    emulated = {**slow, "backend": "emulated", "s3": (4, 8)}
+    assert s3 in explained(alone, emulated)["emulated"].text
+    small = explained(alone, {**emulated, "settings": {"memory": 885}})["emulated"]
+    assert f"885 MB buy 0.50 of a vCPU; {s3}" in small.text
+    assert "S3" not in explained(ALONE, emulated)["emulated"].text  # the data set's own requests
+    assert "S3" not in explained(alone, {**slow, "notes": [EXCHANGES]})["processes"].text
 
 
 def test_a_task_alone_is_the_median_of_all_repeats_of_sequential() -> None:

@@ -123,6 +123,7 @@ def test_without_a_crossing_it_lies_outside_the_swept_range() -> None:
 def test_a_winner_of_few_repeats_is_not_settled(repeats: int, why: str) -> None:
     sentence = scaling_sentence(only(forest(repeats, flat=600.0)))
     assert f"processes are ahead from 1 to 128 trees, which is not settled{why}; a crossing with" in sentence
+    assert ("of the resamples" in sentence) == (repeats > 1)
 
 
 def three(other: float, repeats: int = 6) -> SessionView:
@@ -229,6 +230,46 @@ def test_an_interval_that_leaves_the_range_says_so() -> None:
     assert one.root.high_open and 0 < one.root.missing < 1
     assert "beyond 128" in crossing_text(found, one) or not one.inside
     assert re.search(r"[\d.]+ % of the resamples have no crossing", " ".join(scaling_notes(found)))
+
+
+def test_a_crossing_whose_interval_leaves_the_range_is_not_settled() -> None:
+    found = only(forest())
+    assert "processes win; above, emulated Lambda; emulated" in scaling_sentence(found)
+    (one,) = found.crossings
+    for end in ("low_open", "high_open"):
+        root = msgspec.structs.replace(one.root, **{end: True})
+        vague = msgspec.structs.replace(found, crossings=(msgspec.structs.replace(one, root=root),))
+        assert "processes are ahead; above, emulated Lambda; this is not settled; " in scaling_sentence(vague)
+
+
+def test_resamples_without_a_crossing_are_told_where_there_are_any() -> None:
+    found = only(forest())
+    (one,) = found.crossings
+    for missing, text in ((0.0, None), (0.0005, "under 0.1 %"), (0.004, "0.4 %"), (0.03, "3 %")):
+        root = msgspec.structs.replace(one.root, missing=missing)
+        told = msgspec.structs.replace(found, crossings=(msgspec.structs.replace(one, root=root),))
+        (line,) = (line for line in scaling_notes(told) if line.startswith("crossing in time"))
+        assert (f"; {text} of the resamples have no crossing" in line) if text else ("resamples" not in line)
+
+
+def test_a_prediction_without_the_objects_that_tasks_exchange_is_in_no_answer() -> None:
+    local = noisy({at: 0.7 * at for at in SIZES}, 6, 1)
+    away = noisy({at: 1.4 * at for at in SIZES}, 6, 2)
+    view = sweep_session([({"n_trees": n}, {"processes": local[n], "emulated": away[n]}) for n in SIZES])
+
+    def predict(comparison: Comparison, runs: list[RunView]) -> PredictedLine:
+        one = Predicted(Estimate(0.01, 0.009, 0.011, 100), *[Decimal("0.0000001")] * 3)
+        return PredictedLine(
+            worked_out_from="processes", environments=8, memory_mb=1769, region="us-east-1", architecture="x86_64",
+            cold=one, warm=one, core_ratio=(1.0, 0.7, 1.5), exchanges=True,
+        )  # fmt: skip
+
+    (found,) = scalings([view], bill, predict=predict)
+    sentence = scaling_sentence(found)
+    assert sentence.startswith("processes win from 1 to 128 trees")
+    assert "predicted" not in sentence and "emulated Lambda would cost $0.013 a run at 128 trees" in sentence
+    assert {one.paid for one in found.break_evens} == {"emulated"}
+    assert any("exchange through S3: in no crossing and no break-even" in line for line in scaling_notes(found))
 
 
 def test_the_sentence_names_both_sides_the_cost_and_the_rented_machine() -> None:

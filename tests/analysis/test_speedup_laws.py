@@ -89,6 +89,15 @@ def test_too_few_places_are_refused(workers: tuple[int, ...], why: str) -> None:
         assert "not fitted" in law_text(found, law)  # type: ignore[arg-type]
 
 
+def test_a_serial_share_is_at_most_the_whole() -> None:
+    slower = series({n: [1.0 + 0.1 * n + 0.01 * k for k in range(6)] for n in WORKERS})
+    for law in ("amdahl", "usl"):
+        found = fit_law(slower, law)  # type: ignore[arg-type]
+        assert isinstance(found, LawFit)
+        assert found.serial.high is not None and max(found.serial.value, found.serial.high) <= 1
+    assert "serial share 100 % (95 %: 100 % to 100 %), at most 1.0×" in law_text(fit_law(slower, "amdahl"), "amdahl")
+
+
 def test_beyond_twice_the_largest_number_it_says_that_it_extrapolates() -> None:
     found = fit_law(usl(0.01, 0.0002), "usl")
     assert isinstance(found, LawFit) and found.best is not None and found.best > 32
