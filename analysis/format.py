@@ -23,6 +23,7 @@ __all__ = [
     "ms_text",
     "percent_text",
     "quote_text",
+    "ratio_text",
     "seconds_text",
     "spread_text",
     "times_interval_text",
@@ -34,6 +35,8 @@ __all__ = [
 
 _MINUTES_FROM_S = 99.95
 _MS_BELOW_S = 0.9995
+_US_BELOW_S = 0.0000995
+_MOST_DECIMALS = 9
 
 
 def _digits(value: float) -> str:
@@ -47,7 +50,7 @@ def _digits(value: float) -> str:
 
 
 def seconds_text(seconds: float) -> str:
-    """A wall time: "1.20 ms", "83.0 ms", "6.41 s", "12.4 s", "3 min 20 s", "2 h 05 min"."""
+    """A wall time: "12.0 µs", "1.20 ms", "83.0 ms", "6.41 s", "12.4 s", "3 min 20 s", "2 h 05 min"."""
     if seconds < _MS_BELOW_S:
         return ms_text(seconds * 1000)
     if seconds < _MINUTES_FROM_S:
@@ -56,13 +59,15 @@ def seconds_text(seconds: float) -> str:
         minutes, rest = divmod(round(seconds), 60)
         return f"{minutes} min {rest:02d} s"
     hours, minutes = divmod(round(seconds / 60), 60)
-    return f"{hours} h {minutes:02d} min"
+    return f"{hours:,} h {minutes:02d} min"
 
 
 def ms_text(ms: float) -> str:
-    """A duration in milliseconds: "0.21 ms", "64.1 ms", "982 ms", "12.4 s"."""
+    """A duration in milliseconds: "3.10 µs", "0.21 ms", "64.1 ms", "982 ms", "12.4 s"."""
     if ms >= 9999.5:
         return seconds_text(ms / 1000)
+    if 0 < ms < _US_BELOW_S * 1000:
+        return f"{_digits(ms * 1000)} µs"
     return f"{ms:.2f} ms" if ms < 9.995 else f"{_digits(ms)} ms"
 
 
@@ -74,9 +79,12 @@ def interval_text(estimate: Estimate, *, unit: bool = False) -> str:
     if estimate.low is None or estimate.high is None:
         return "–"
     scale, name = (1000.0, " ms") if estimate.value < _MS_BELOW_S else (1.0, " s")
-    low, high = estimate.low * scale, estimate.high * scale
-    ends = (f"{low:.2f}", f"{high:.2f}") if scale > 1 and high < 9.995 else (_digits(low), _digits(high))
-    return "–".join(ends) + (name if unit or estimate.value >= _MINUTES_FROM_S else "")
+    if 0 < estimate.value < _US_BELOW_S:
+        scale, name = 1e6, " µs"
+    ends = [end * scale for end in estimate.interval or ()]
+    two = name == " ms" and ends[1] < 9.995
+    texts = [f"{end:.2f}" if two and (end >= 0.005 or not end) else _digits(end) for end in ends]
+    return "–".join(texts) + (name if unit or estimate.value >= _MINUTES_FROM_S else "")
 
 
 def spread_text(estimate: Estimate) -> str:
@@ -92,7 +100,7 @@ def times_interval_text(estimate: Estimate | None) -> str:
     """The interval of a ratio: "1.90–1.97"; "–" for none."""
     if estimate is None or estimate.low is None or estimate.high is None:
         return "–"
-    return f"{times_text(estimate.low)}–{times_text(estimate.high)}".replace("×", "")
+    return "–".join(_apart_from_one(end, estimate) for end in (estimate.low, estimate.high)).replace("×", "")
 
 
 def times_spread_text(estimate: Estimate) -> str:
@@ -138,9 +146,25 @@ def times_text(ratio: float) -> str:
     return f"{ratio:.2f}×" if ratio < 9.995 else f"{_digits(ratio)}×"
 
 
+def ratio_text(estimate: Estimate) -> str:
+    """The value of a ratio; as many digits as show on which side of 1 it lies, where its interval leaves out 1: "1.002×"."""
+    return _apart_from_one(estimate.value, estimate)
+
+
+def _apart_from_one(ratio: float, estimate: Estimate) -> str:
+    """The value, or an end of the interval, of a ratio."""
+    text, decimals = times_text(ratio), 2
+    if estimate.interval is None or estimate.interval[0] <= 1 <= estimate.interval[1]:
+        return text
+    while text == f"{1:.{decimals}f}×" and decimals < _MOST_DECIMALS:
+        decimals += 1
+        text = f"{ratio:.{decimals}f}×"
+    return text
+
+
 def percent_text(share: float) -> str:
     """A share: "0.4 %", "3 %", "120 %"."""
-    return f"{share:.1%}".replace("%", " %") if share < 0.00995 else f"{share:.0%}".replace("%", " %")
+    return f"{share:.1%}".replace("%", " %") if share < 0.00995 else f"{share:,.0%}".replace("%", " %")
 
 
 def cores_text(cores: float, kind: str = "") -> str:

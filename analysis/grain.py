@@ -43,13 +43,9 @@ class Grain(msgspec.Struct, frozen=True):
     @property
     def sentence(self) -> str:
         return (
-            f"tasks take {_short(self.task_s)}, handing one over takes {_short(self.overhead_s)}: "
+            f"tasks take {seconds_text(self.task_s)}, handing one over takes {seconds_text(self.overhead_s)}: "
             f"--batch {self.batch} would make it about {self.gain:.2g}× as fast"
         )
-
-
-def _short(seconds: float) -> str:
-    return f"{seconds * 1e6:.2g} µs" if seconds < 1e-5 else seconds_text(seconds)
 
 
 def grain_of(task_s: float, overhead_s: float, tasks: int, places: int) -> Grain:

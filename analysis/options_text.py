@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import msgspec
 
-from lbench.analysis.format import listed, percent_text, seconds_text, spread_text, times_spread_text, times_text
+from lbench.analysis.format import (
+    listed,
+    percent_text,
+    ratio_text,
+    seconds_text,
+    spread_text,
+    times_spread_text,
+    times_text,
+)
 from lbench.analysis.option_types import Option, Options, Sensitivity
 from lbench.analysis.prediction import independent_ratio
 from lbench.analysis.statistics import LEAST_CLAIM, Estimate
@@ -73,7 +81,7 @@ def _gain(first: Option, here: Option) -> str:
         aside = "measured once: not settled"
     elif first.basis == "measured" and whole.count < LEAST_CLAIM:
         aside += f"; {count_text(whole.count, 'run')}: not settled"
-    return f"{times_text(gain.value)} ({aside})"
+    return f"{ratio_text(gain)} ({aside})"
 
 
 def _doubt(options: Options, first: Option) -> str:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lbench.analysis.comparison import Comparison, by_label
-from lbench.analysis.format import listed, percent_text, seconds_text, spread_text, times_spread_text, times_text
+from lbench.analysis.format import listed, percent_text, ratio_text, seconds_text, spread_text, times_spread_text
 from lbench.analysis.statistics import LEAST_CLAIM, Estimate
 from lbench.config.limits import fits_inline, limits
 from lbench.config.prices import rates
@@ -381,7 +381,7 @@ def predicted_sentence(line: PredictedLine, baseline: str | None) -> str:
             spread = "; ".join(filter(None, (times_spread_text(ratio), baseline_doubt(ratio))))
             if ratio.interval is not None and ratio.interval[0] <= 1 <= ratio.interval[1]:
                 spread += ", so either may be faster"
-            figure = f"{'' if clauses else 'to be '}{times_text(ratio.value)} ({spread}) as fast{as_what}"
+            figure = f"{'' if clauses else 'to be '}{ratio_text(ratio)} ({spread}) as fast{as_what}"
         clauses.append(f"{name}, {figure}, for {usd_short(one.usd, assumed=bool(one.assumed))}")
     gap = " Objects that its tasks exchange through S3 are in neither its time nor its cost." if line.exchanges else ""
     return f"AWS Lambda with {places} of its own is predicted, {'; '.join(clauses)}. It depends on: {line.depends_on}.{gap}"

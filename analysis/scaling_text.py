@@ -11,10 +11,10 @@ from lbench.analysis.crossings import Crossing, Rival
 from lbench.analysis.format import (
     listed,
     percent_text,
+    ratio_text,
     seconds_text,
     spread_text,
     times_spread_text,
-    times_text,
     usd_estimate_text,
 )
 from lbench.analysis.scaling import SETTING_AXES, Scaling
@@ -228,7 +228,7 @@ def _capacities(one: Series) -> set[int]:
 
 def _efficiencies(found: list[Efficiency]) -> str:
     parts = [
-        f"{times_text(one.speedup.value)} with {one.workers:g} ({times_spread_text(one.speedup) or 'measured once'}; "
+        f"{ratio_text(one.speedup)} with {one.workers:g} ({times_spread_text(one.speedup) or 'measured once'}; "
         f"efficiency {percent_text(one.efficiency)})"
         for one in found[1:]
     ]
@@ -415,7 +415,7 @@ def _best_place(scaling: Scaling, one: Series) -> str | None:
     ratio = ratio_estimate(first.times_s, best.times_s)
     if ratio is None:
         return f"{name} {_are(name)} fastest at {axis_text(scaling, best.at)}, measured once: not settled"
-    times, here, there = times_text(ratio.value), axis_text(scaling, best.at), axis_text(scaling, first.at)
+    times, here, there = ratio_text(ratio), axis_text(scaling, best.at), axis_text(scaling, first.at)
     if ratio.low is None:
         return f"{name} {_are(name)} fastest at {here}, {times} as fast as at {there} (measured once: not settled)"
     spread = times_spread_text(ratio)

@@ -98,8 +98,8 @@ def compare_sessions(
 ) -> SessionComparison:
     """Compare the jobs that sessions share; the first session is the base.
 
-    A row is compared with the base's row of the same label and temperature; where the base has no such label, with its
-    fastest row of the same origin.
+    A row is compared with the base's row of the same label and temperature; where the base did not run that label, with
+    its fastest row of the same origin.
 
     Args:
         sessions: names and views.
@@ -375,9 +375,10 @@ def _with_effects(jobs: list[Job], threshold: float | None) -> list[Job]:
         for index, row in enumerate(job.rows):
             if row.session == base_session:
                 continue
-            base = _base(row, bases)
+            lost = next((one.why for one in job.apart if one.session == base_session and one.what in _names(row)), None)
+            base = _base(row, bases, lost)
             if base is None:
-                why = _no_base(row, bases)
+                why = _no_base(row, bases, lost)
                 apart.setdefault(number, []).append(Apart(row.session, row.name, why))
             else:
                 pairs.append((number, index, base))
@@ -401,9 +402,16 @@ def _with_effects(jobs: list[Job], threshold: float | None) -> list[Job]:
     ]
 
 
-def _no_base(row: Row, bases: list[Row]) -> str:
+def _names(row: Row) -> tuple[str, ...]:
+    """What stands apart for the label of a row."""
+    return row.label, f"{row.label} cold", f"{row.label} warm"
+
+
+def _no_base(row: Row, bases: list[Row], lost: str | None) -> str:
     """Why the base has nothing to compare a row with."""
     same = [one for one in bases if (one.origin, one.label) == (row.origin, row.label)]
+    if not same and lost is not None:
+        return f"the base's own {row.label} cannot be compared: {lost}"
     if not same:
         return f"its times are {row.origin}, and the base has no such times of {row.label}: not comparable"
     if row.temperature is None:
@@ -411,14 +419,14 @@ def _no_base(row: Row, bases: list[Row]) -> str:
     return f"the base has no {row.temperature} repeats of {row.label}: not comparable"
 
 
-def _base(row: Row, bases: list[Row]) -> Row | None:
-    """The base's row of the same kind; else its fastest of the same origin."""
+def _base(row: Row, bases: list[Row], lost: str | None) -> Row | None:
+    """The base's row of the same kind; else its fastest of the same origin, unless it has such a label that was `lost`."""
     alike = [one for one in bases if one.origin == row.origin]
     same = [one for one in alike if one.label == row.label]
     exact = [one for one in same if one.temperature == row.temperature]
     if exact:
         return exact[0]
-    if same:  # cold against warm would compare two questions
+    if same or lost is not None:  # cold against warm, or another backend, would answer another question
         return None
     warm = [one for one in alike if one.temperature != "cold"] or alike
     return min(warm, key=lambda one: one.makespan_s.value, default=None)

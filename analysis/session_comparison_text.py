@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lbench.analysis.effects import MOST_REPEATS, Effect
-from lbench.analysis.format import times_spread_text, times_text
+from lbench.analysis.format import ratio_text, times_spread_text
 from lbench.analysis.session_comparison import Job, SessionComparison
 from lbench.errors import count_text
 
@@ -37,23 +37,31 @@ def _job_text(job: Job, among: Sequence[Job]) -> str:
 def effect_text(effect: Effect) -> str:
     """An effect: "is 6.1× (95 %: 5.8–6.4) as fast as laptop processes", "against week: unclear (−1 %, 95 %: −4 to +2 %)"."""
     if effect.claim in ("faster", "slower"):
-        return f"is {times_text(effect.ratio.value)} ({times_spread_text(effect.ratio)}) as fast as {effect.against}"
+        return f"is {ratio_text(effect.ratio)} ({times_spread_text(effect.ratio)}) as fast as {effect.against}"
     word = "not settled" if effect.claim == "unsettled" else "unclear"
     return f"against {effect.against}: {word} ({change_text(effect)})"
 
 
-def change_text(effect: Effect) -> str:
-    """The change of the makespan with its interval: "+3.1 %, 95 %: −1.0 to +7.4 %"."""
+def change_text(effect: Effect, threshold: float = 0.0) -> str:
+    """The change of the makespan with its interval: "+3.1 %, 95 %: −1.0 to +7.4 %".
+
+    What the interval leaves out, no change or the threshold, no figure reads as: "+5.04 %" for a threshold of 5 %.
+    """
     change = effect.change
     if change.low is None or change.high is None:
         return f"{_signed(change.value)} %, measured once"
     kind = change.kind if change.kind == "95 %" else f"range of {change.count}"
-    return f"{_signed(change.value)} %, {kind}: {_signed(change.low)} to {_signed(change.high)} %"
+    left_out = [share for share in (0.0, threshold) if not change.low <= share <= change.high]
+    value, low, high = (_signed(share, left_out) for share in (change.value, change.low, change.high))
+    return f"{value} %, {kind}: {low} to {high} %"
 
 
-def _signed(share: float) -> str:
-    text = f"{share * 100:+.1f}" if abs(share) < 0.0995 else f"{share * 100:+,.0f}"
-    return text.replace("-", "−")
+def _signed(share: float, left_out: Sequence[float] = ()) -> str:
+    decimals = 1 if abs(share) < 0.0995 else 0
+    while decimals < 9 and any(round(share * 100, decimals) == round(other * 100, decimals) for other in left_out):
+        decimals += 1
+    text = f"{share * 100:+,.{decimals}f}"
+    return text.replace("-", "−") if text.strip("+-0.") else text[1:]
 
 
 def needed_text(effect: Effect) -> str:
@@ -82,20 +90,21 @@ def _p(p: float) -> str:
 
 def verdict_lines(comparison: SessionComparison) -> list[str]:
     """What the threshold says of each row."""
-    if comparison.threshold is None:
+    threshold = comparison.threshold
+    if threshold is None:
         return []
-    limit = f"{comparison.threshold * 100:g} %"
     lines = []
     for job in comparison.jobs:
         name = _job_text(job, comparison.jobs)
         for row in job.rows:
             if row.effect is not None:
-                lines.append(_verdict_line(row.effect, f"{name}, {row.session} {row.name}", limit))
+                lines.append(_verdict_line(row.effect, f"{name}, {row.session} {row.name}", threshold))
     return lines
 
 
-def _verdict_line(effect: Effect, what: str, limit: str) -> str:
-    figures = f"{change_text(effect)} against {effect.against}"
+def _verdict_line(effect: Effect, what: str, threshold: float) -> str:
+    limit = f"{threshold * 100:g} %"
+    figures = f"{change_text(effect, threshold)} against {effect.against}"
     match effect.verdict:
         case "slower":
             return f"✘ {what}: slower by more than {limit} ({figures})"

@@ -19,6 +19,7 @@ from lbench.analysis.format import (
     listed,
     ms_text,
     percent_text,
+    ratio_text,
     seconds_text,
     spread_text,
     times_spread_text,
@@ -306,7 +307,7 @@ def memory_text(measured: Sequence[Tuned]) -> str:
     aside = "; ".join(filter(None, (times_spread_text(ratio) or "once", "" if settled else "not settled")))
     price = other.usd.value / base.usd.value
     return (
-        f"{rule}: here {other.candidate.memory_mb:,} MB is {times_text(ratio.value)} ({aside}) as "
+        f"{rule}: here {other.candidate.memory_mb:,} MB is {ratio_text(ratio)} ({aside}) as "
         f"fast as {whole:,} MB for {times_text(price)} the dollars"
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lbench.analysis.comparison import Comparison, Line, Summary
-from lbench.analysis.format import listed, seconds_text, spread_text, times_spread_text, times_text
+from lbench.analysis.format import listed, ratio_text, seconds_text, spread_text, times_spread_text
 from lbench.analysis.statistics import LEAST_CLAIM, Estimate
 from lbench.engine.cost.format import usd_short
 from lbench.errors import count_text
@@ -58,7 +58,7 @@ def name_of(summary: Summary) -> str:
 def speedup_clause(speedup: Estimate, doubt: str = "") -> str:
     """A speedup with its interval and a doubt: "1.94× (95 %: 1.90–1.97)", "0.93× (once each: not settled)"."""
     aside = "; ".join(filter(None, [times_spread_text(speedup), doubt]))
-    return f"{times_text(speedup.value)} ({aside})" if aside else times_text(speedup.value)
+    return f"{ratio_text(speedup)} ({aside})" if aside else ratio_text(speedup)
 
 
 def doubt_text(line: Line, against: Line) -> str:

@@ -9,7 +9,7 @@ import msgspec
 from rich.console import Console
 from rich.text import Text
 
-from lbench.analysis.format import interval_text, interval_title, seconds_text, times_interval_text, times_text
+from lbench.analysis.format import interval_text, interval_title, ratio_text, seconds_text, times_interval_text
 from lbench.analysis.session_comparison import Job, Row, SessionComparison
 from lbench.analysis.session_comparison_text import comparison_sentence, needed_text, permutation_text, verdict_lines
 from lbench.cli.console import BRIGHT, QUIET, RIGHT, WARN, WRONG, console
@@ -96,7 +96,7 @@ def _cells(row: Row) -> dict[str, str | Text]:
         "runs": str(len(row.times_s)),
         "makespan": seconds_text(row.makespan_s.value),
         "interval": Text(interval_text(row.makespan_s), style=QUIET),
-        "ratio": "1.00×" if ratio is None else Text(times_text(ratio.value), style=BRIGHT),
+        "ratio": "1.00×" if ratio is None else Text(ratio_text(ratio), style=BRIGHT),
         "ratio_interval": Text(times_interval_text(ratio), style=QUIET),
         "cost": "–" if row.usd is None else usd_short(row.usd),
     }

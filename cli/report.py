@@ -19,9 +19,9 @@ from lbench.analysis.format import (
     ms_text,
     percent_text,
     quote_text,
+    ratio_text,
     seconds_text,
     times_interval_text,
-    times_text,
 )
 from lbench.analysis.hedging import hedges_of, hedges_sentence
 from lbench.analysis.prediction import (
@@ -198,7 +198,7 @@ def _predicted_cells(temperature: str, one: Predicted, line: PredictedLine) -> d
         "backend": backend_cell("predicted", LABEL, f" {temperature}"),
         "makespan": Text(seconds_text(one.makespan_s.value), style=colour),
         "interval": Text(interval_text(one.makespan_s), style=QUIET),
-        "speedup": Text("–" if speedup is None else times_text(speedup.value), style=colour),
+        "speedup": Text("–" if speedup is None else ratio_text(speedup), style=colour),
         "speedup_interval": Text(times_interval_text(speedup), style=QUIET),
         "cold": Text(str(line.environments) if temperature == "cold" else "0", style=QUIET),
         "cost": Text(usd_short(one.usd, assumed=bool(one.assumed)), style=colour),
@@ -216,7 +216,7 @@ def _cells(one: Summary, line: Line) -> dict[str, str | Text]:
         "runs": Text.assemble((mark, style), f" {line.repeats_ok}/{line.repeats}"),
         "makespan": "–" if line.makespan_s is None else seconds_text(line.makespan_s.value),
         "interval": Text("–" if line.makespan_s is None else interval_text(line.makespan_s), style=QUIET),
-        "speedup": Text("–" if line.speedup is None else times_text(line.speedup.value), style=BRIGHT),
+        "speedup": Text("–" if line.speedup is None else ratio_text(line.speedup), style=BRIGHT),
         "speedup_interval": Text(times_interval_text(line.speedup), style=QUIET),
         "p50": _ms(one.duration_p50_ms if warm else None),
         "p99": _ms(one.duration_p99_ms if warm else None),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.text import Text
 
-from lbench.analysis.format import interval_text, interval_title, seconds_text, times_interval_text, times_text
+from lbench.analysis.format import interval_text, interval_title, ratio_text, seconds_text, times_interval_text
 from lbench.analysis.prediction import predict_comparison
 from lbench.analysis.scaling import Scaling, scalings
 from lbench.analysis.scaling_text import law_lines, scaling_notes, scaling_sentence
@@ -96,7 +96,7 @@ def _cells(scaling: Scaling, one: Series, point: Point, *, first: bool) -> dict[
         "runs": runs,
         "makespan": "–" if point.makespan_s is None else seconds_text(point.makespan_s.value),
         "interval": Text("–" if point.makespan_s is None else interval_text(point.makespan_s), style=QUIET),
-        "speedup": Text("–" if point.speedup is None else times_text(point.speedup.value), style=BRIGHT),
+        "speedup": Text("–" if point.speedup is None else ratio_text(point.speedup), style=BRIGHT),
         "speedup_interval": Text(times_interval_text(point.speedup), style=QUIET),
         "cost": _cost(point),
     }

@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from lbench.analysis.comparison import compare
-from lbench.analysis.format import times_interval_text, times_text
+from lbench.analysis.format import ratio_text, times_interval_text
 from lbench.config.folders import cache_folder
 from lbench.engine.billing.bill import run_bill
 from lbench.engine.cost.charges import total_usd
@@ -233,7 +233,7 @@ def verdict_of(runs: list[RunView]) -> list[Backend]:
         Backend(
             backend=one.backend,
             label=one.label,
-            speedup=None if one.speedup is None or one.makespan_s is None else times_text(one.speedup.value),
+            speedup=None if one.speedup is None or one.makespan_s is None else ratio_text(one.speedup),
             spread=ONCE if one.speedup is None or one.speedup.interval is None else times_interval_text(one.speedup),
             failed=one.error is not None,
             wrong=one.answer == "wrong",

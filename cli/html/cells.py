@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from lbench.analysis.format import ms_text, seconds_text, spread_text, times_spread_text, times_text, usd_spread_text
+from lbench.analysis.format import ms_text, ratio_text, seconds_text, spread_text, times_spread_text, usd_spread_text
 from lbench.analysis.statistics import Estimate
 from lbench.cli.html.figure import Figure
 from lbench.engine.cost.format import usd_short
@@ -40,7 +40,7 @@ def seconds_cell(found: Estimate | None) -> Cell:
 
 def times_cell(found: Estimate | None) -> Cell:
     """A ratio with its interval."""
-    return Cell("–") if found is None else Cell(times_text(found.value), repr(found.value), times_spread_text(found))
+    return Cell("–") if found is None else Cell(ratio_text(found), repr(found.value), times_spread_text(found))
 
 
 def ms_cell(value: float | None) -> Cell:

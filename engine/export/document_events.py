@@ -87,6 +87,10 @@ def document_events(path: Path) -> Iterator[Event]:
             yield ComparisonEnded(one.id, one.runs, one.ended_by, one.rounds or 0, one.text or "")
     for warning in document.warnings:
         yield Warned(warning.code, warning.text, warning.run)
+    warned = {warning.run for warning in document.warnings if warning.code == "paused"}
+    for run in document.runs:
+        if run.paused and run.id not in warned:
+            yield Warned("paused", f"{run.label} was paused while its clock ran: its time counts in no figure", run.id)
     if document.complete or all(run.ended for run in document.runs):
         yield SessionEnded(complete=document.complete)
 

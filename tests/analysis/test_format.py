@@ -17,6 +17,7 @@ from lbench.analysis.format import (
     ms_text,
     percent_text,
     quote_text,
+    ratio_text,
     seconds_text,
     spread_text,
     times_interval_text,
@@ -32,6 +33,11 @@ from lbench.engine.cost.format import ASSUMED, usd_short
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [
+        (3e-9, "0.003 µs"),
+        (0.0000031, "3.10 µs"),
+        (0.0000994, "99.4 µs"),
+        (0.0000996, "0.10 ms"),
+        (0.0, "0.00 ms"),
         (0.000214, "0.21 ms"),
         (0.0123, "12.3 ms"),
         (0.98, "980 ms"),
@@ -40,6 +46,7 @@ from lbench.engine.cost.format import ASSUMED, usd_short
         (12.41, "12.4 s"),
         (200, "3 min 20 s"),
         (7500, "2 h 05 min"),
+        (8_698_000, "2,416 h 07 min"),
     ],
 )
 def test_a_time_has_three_digits(seconds: float, text: str) -> None:
@@ -51,6 +58,25 @@ def test_an_interval_has_the_unit_of_its_value() -> None:
     assert interval_text(Estimate(6.41, 6.37, 6.45), unit=True) == "6.37–6.45 s"
     assert interval_text(Estimate(6.41)) == "–"
     assert interval_text(Estimate(303.0, 278.0, 330.0)) == "278–330 s"
+    assert interval_text(Estimate(3e-6, 2.5e-6, 1.2e-3), unit=True) == "2.50–1,200 µs"
+    assert interval_text(Estimate(1e-3, 4e-6, 2e-3), unit=True) == "0.004–2.00 ms"  # above 0, and never shown as 0
+    assert interval_text(Estimate(1e-3, 0.0, 2e-3), unit=True) == "0.00–2.00 ms"
+
+
+@pytest.mark.parametrize(
+    ("estimate", "texts"),
+    [
+        (Estimate(1.0018, 1.0004, 1.0041, 30), ("1.002×", "1.0004–1.004")),
+        (Estimate(0.9984, 0.9971, 0.99996, 30), ("0.998×", "0.997–0.99996")),
+        (Estimate(1.01, 1.004, 1.05, 6), ("1.01×", "1.004–1.05")),
+        (Estimate(1.0018, 0.9999, 1.0041, 30), ("1.00×", "1.00–1.00")),  # nothing is known beyond two digits
+        (Estimate(1.0, 1.0, 1.0, 6), ("1.00×", "1.00–1.00")),
+        (Estimate(1.0018, count=1), ("1.00×", "–")),
+        (Estimate(1.00000000001, 1.000000000005, 1.00000000002, 6), ("1.000000000×", "1.000000000–1.000000000")),
+    ],
+)
+def test_a_ratio_whose_interval_leaves_out_1_is_not_shown_as_1(estimate: Estimate, texts: tuple[str, str]) -> None:
+    assert (ratio_text(estimate), times_interval_text(estimate)) == texts
 
 
 @pytest.mark.parametrize(
@@ -72,6 +98,7 @@ def test_ratios_shares_and_lists() -> None:
     assert [times_text(value) for value, _ in small] == [text for _, text in small]
     assert [cores_text(1), cores_text(1.5), cores_text(1, "physical")] == ["1 core", "1.5 cores", "1 physical core"]
     assert [percent_text(value) for value in (0.004, 0.034, 1.2)] == ["0.4 %", "3 %", "120 %"]
+    assert percent_text(665.78) == "66,578 %"
     assert [listed(names) for names in ([], ["a"], ["a", "b"], ["a", "b", "c"])] == ["", "a", "a and b", "a, b and c"]
     assert ms_text(12400) == "12.4 s"
 

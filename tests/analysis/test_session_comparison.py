@@ -14,6 +14,7 @@ from lbench.analysis.permutation import permutation_test
 from lbench.analysis.resumed import joined
 from lbench.analysis.session_comparison import SessionComparison, compare_sessions
 from lbench.analysis.session_comparison_text import (
+    change_text,
     comparison_sentence,
     needed_text,
     permutation_text,
@@ -124,6 +125,46 @@ def test_measured_once_is_not_settled_and_does_not_fail() -> None:
     assert (effect.verdict, effect.claim, effect.repeats_needed) == ("unclear", "unsettled", 6)
     assert needed_text(effect) == "6 repeats of each would give an interval"  # of one value no spread is known
     assert comparison_sentence(found) == "b processes against a processes: not settled (+100 %, measured once)."
+
+
+def test_what_an_interval_leaves_out_is_not_shown_as_that() -> None:
+    base = noisy(1.0, 30, 1, 1e-5)
+    slower = compared(session("a", {"processes": base}), session("b", {"processes": [1.0002 * one for one in base]}))
+    assert comparison_sentence(slower).startswith("b processes is 0.9998× (95 %: 0.9998–0.9998) as fast as")
+    (line,) = verdict_lines(
+        compared(
+            session("a", {"processes": base}), session("b", {"processes": [1.0002 * t for t in base]}), threshold=0.0
+        )
+    )
+    assert "slower by more than 0 % (+0.02 %, 95 %: +0.02 to +0.02 % " in line
+    near = session("b", {"processes": [1.0502 * one for one in base]})
+    (line,) = verdict_lines(compared(session("a", {"processes": base}), near, threshold=0.05))
+    assert line.startswith("✘") and "more than 5 % (+5.02 %, 95 %: +5.02 to +5.02 % " in line
+
+
+def test_a_change_that_reads_as_nothing_has_no_sign() -> None:
+    alike = session("b", {"processes": [0.9999 * one for one in A["processes"]]})
+    change = change_text(compared(session("a", A), alike).effects[0])
+    assert change.startswith("0.0 %, 95 %: −")
+    equal = {"processes": [1.0] * 6}
+    assert change_text(compared(session("a", equal), session("b", equal)).effects[0]) == "0.0 %, 95 %: 0.0 to 0.0 %"
+
+
+def test_another_backend_does_not_stand_for_a_label_that_failed_in_the_base() -> None:
+    both = {"processes": noisy(1.0, 6, 1), "threads": noisy(2.0, 6, 2)}
+    base = session("a", both, failed=[({"size": 1}, "processes")])
+    found = compared(base, session("b", both), threshold=0.05)
+    assert [row.name for job in found.jobs for row in job.rows if row.effect is not None] == ["threads"]
+    assert [(one.session, one.what, one.why) for job in found.jobs for one in job.apart] == [
+        ("a", "processes", "a task failed"),
+        ("b", "processes", "the base's own processes cannot be compared: a task failed"),
+    ]
+    crowded = {"processes": noisy(1.0, 6, 1), "emulated cold": noisy(3.0, 6, 2), "emulated warm": noisy(2.0, 6, 3)}
+    found = compared(session("a", crowded, oversubscribed=["emulated"]), session("b", crowded))
+    assert [row.name for job in found.jobs for row in job.rows if row.effect is not None] == ["processes"]
+    assert [one.why for job in found.jobs for one in job.apart if one.session == "b"] == [
+        "the base's own emulated cannot be compared: more environments than that machine can carry"
+    ] * 2
 
 
 def test_what_differs_between_the_machines_is_named() -> None:
@@ -274,7 +315,7 @@ def test_zero_durations_are_no_base() -> None:
 # the permutation test
 
 
-@pytest.mark.parametrize("sizes", [(3, 3), (4, 6), (8, 8)])
+@pytest.mark.parametrize("sizes", [(3, 3), (4, 6), (8, 8), (10, 2), (3, 40)])
 def test_the_permutation_test_is_exact_as_scipys(sizes: tuple[int, int]) -> None:
     generator = np.random.default_rng(sum(sizes))
     first, second = (list(generator.lognormal(0.1 * k, 0.2, size)) for k, size in enumerate(sizes))
@@ -299,6 +340,8 @@ def test_the_permutation_test_of_many_values_is_near_the_exact_p() -> None:
 def test_few_values_say_what_p_they_cannot_reach() -> None:
     found = permutation_test([1.0, 1.1, 1.2], [2.0, 2.1, 2.2])
     assert found is not None and (found.p, found.least_p) == (pytest.approx(0.1), pytest.approx(0.1))
+    once = compared(session("a", {"processes": noisy(1.0, 10, 1)}), session("b", {"processes": [2.0]})).effects[0]
+    assert permutation_text(once) == "permutation test (exact): p = 0.091; so few values cannot reach 0.05"
     assert permutation_test([1.0], []) is None
     assert permutation_test([1.0], [0.0]) is None
 

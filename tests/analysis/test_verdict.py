@@ -84,7 +84,7 @@ def test_a_claim_that_a_correction_takes_back_says_how_many_comparisons(sentence
     base = [4.0, 4.02, 3.99, 4.01, 4.0, 4.03]
     near = [value * factor for value, factor in zip(base, (0.99, 0.98, 0.985, 0.999, 0.95, 0.99), strict=True)]
     text = sentence({"sequential": base, "a": near, "b": base, "c": base}, schedule="alternating")
-    assert "a is 1.01× (95 %: 1.00–1.05; not settled with 6 repeats and 3 comparisons) as fast as sequential" in text
+    assert "a is 1.01× (95 %: 1.001–1.05; not settled with 6 repeats and 3 comparisons) as fast as sequential" in text
     assert "b cannot be distinguished from sequential: 1.00× (95 %: 1.00–1.00) as fast" in text
 
 

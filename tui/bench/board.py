@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from lbench.analysis.format import seconds_text, spread_text, times_text
+from lbench.analysis.format import ratio_text, seconds_text, spread_text
 from lbench.engine.cost.format import usd_short
 from lbench.errors import count_text
 from lbench.tui.draw.ink import Piece
@@ -92,12 +92,11 @@ def answer_pieces(board: Board, *, short: bool = False, cost: bool = True) -> li
             continue
         if row.label == base:
             continue
-        ratio = summary.speedup.value if summary.speedup is not None else row.live_speedup
-        if ratio is None or base is None:
+        if base is None or (summary.speedup is None and row.live_speedup is None):
             continue
         accent = role_of(summary.backend, row.label)
         sofar = "" if summary.speedup is not None else " so far"
-        speed = (times_text(ratio) if not sofar else f"{ratio:.1f}×", accent + "!")
+        speed = (f"{row.live_speedup:.1f}×" if summary.speedup is None else ratio_text(summary.speedup), accent + "!")
         sure: Piece = (_spread(summary, comparison[base].main, short, cost), "quiet")
         clause: list[Piece]
         if summary.main.claim == "open":

@@ -6,7 +6,7 @@ import shlex
 from typing import Any
 
 from lbench.analysis.comparison import Comparison, Line, Summary
-from lbench.analysis.format import interval_text, seconds_text, times_interval_text, times_text
+from lbench.analysis.format import interval_text, ratio_text, seconds_text, times_interval_text
 from lbench.engine.backends import catalog
 from lbench.engine.cost.format import usd_short
 from lbench.engine.plan.plan import BackendChoice, Plan
@@ -39,7 +39,7 @@ def _row(summary: Summary, line: Line) -> tuple[str, ...]:
         name + origin,
         "–" if makespan is None else seconds_text(makespan.value),
         "–" if makespan is None else interval_text(makespan, unit=True),
-        "–" if speedup is None else times_text(speedup.value),
+        "–" if speedup is None else ratio_text(speedup),
         times_interval_text(speedup),
         "–" if line.usd is None else usd_short(line.usd, assumed=bool(summary.assumed)),
         summary.answer,

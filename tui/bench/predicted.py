@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lbench.analysis.comparison import Comparison
-from lbench.analysis.format import seconds_text, times_spread_text, times_text
+from lbench.analysis.format import ratio_text, seconds_text, times_spread_text
 from lbench.analysis.prediction import PredictedLine, baseline_doubt, predict_comparison, predicted_sentence
 from lbench.engine.cost.format import usd_short
 from lbench.engine.session.view import RunView
@@ -28,7 +28,7 @@ def _speed(line: PredictedLine, *, spread: bool) -> str:
     if ratio is None:
         return seconds_text(line.warm.makespan_s.value)
     aside = "; ".join(filter(None, (times_spread_text(ratio), baseline_doubt(ratio))))
-    return times_text(ratio.value) + (f" ({aside})" if spread else "")
+    return ratio_text(ratio) + (f" ({aside})" if spread else "")
 
 
 def _short(line: PredictedLine) -> str:

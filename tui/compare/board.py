@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 from rich.cells import cell_len
 
-from lbench.analysis.format import interval_text, seconds_text, times_interval_text, times_text
+from lbench.analysis.format import interval_text, ratio_text, seconds_text, times_interval_text
 from lbench.analysis.layout import fitting_columns
 from lbench.analysis.session_comparison import Apart, Job, Row, SessionComparison
 from lbench.analysis.session_comparison_text import change_text, comparison_sentence, needed_text, permutation_text
@@ -93,12 +93,12 @@ def _ratio(row: Row) -> list[Piece]:
         return [("1.00×", "text")]
     if row.effect.claim in ("faster", "slower"):
         return [
-            (times_text(row.effect.ratio.value), "bright"),
+            (ratio_text(row.effect.ratio), "bright"),
             (f" ({times_interval_text(row.effect.ratio)})", "quiet"),
         ]
     word = "unclear" if row.effect.claim == "open" else "not settled"
     ratio = row.effect.ratio
-    interval = times_interval_text(ratio) if ratio.interval is not None else f"{times_text(ratio.value)} once"
+    interval = times_interval_text(ratio) if ratio.interval is not None else f"{ratio_text(ratio)} once"
     return [(f"{word} ", "key"), (f"({interval})", "quiet")]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from decimal import Decimal
 from typing import Literal
 
-from lbench.analysis.format import times_text
+from lbench.analysis.format import ratio_text, times_interval_text
 from lbench.analysis.statistics import FULL_INTERVAL, Estimate, median_estimate
 from lbench.engine.backends import catalog
 from lbench.engine.cost.format import usd_short
@@ -186,19 +186,19 @@ def _verdict(here: Tally, there: Tally, short: bool) -> list[Piece]:
     pairs = zip(here.steps_ms, there.steps_ms, strict=False)
     ratio = median_estimate([b / a for a, b in pairs if a is not None and b is not None and a > 0])
     interval = None if ratio is None else ratio.interval
-    if ratio is None or interval is None:
+    if ratio is None or interval is None or ratio.count < FULL_INTERVAL:
         return [("unclear", "bright!"), (": ", "text")]
     if interval[0] <= 1 <= interval[1]:
         claim = "unclear" if short else "it is unclear which is faster, elastic takes"
-        return [(claim, "bright!"), (f" {_ends(interval)}× as long: ", "text")]
+        return [(claim, "bright!"), (f" {times_interval_text(ratio)}× as long: ", "text")]
     slower = ratio.value > 1
-    times = times_text(ratio.value if slower else 1 / ratio.value)
-    ends = _ends(interval if slower else (1 / interval[1], 1 / interval[0]))
+    low, high = interval
+    times = ratio if slower else Estimate(1 / ratio.value, 1 / high, 1 / low, ratio.count, ratio.kind)
     verb = "" if short else " takes" if slower else " is"
     what = "long" if slower else "fast"
-    return [(f"elastic{verb} {times} ", "bright!"), (f"({ends}) ", "quiet"), (f"as {what}", "bright!"), (": ", "text")]
-
-
-def _ends(interval: tuple[float, float]) -> str:
-    """A ratio's interval: "0.90–1.41"."""
-    return "–".join(times_text(end).replace("×", "") for end in interval)
+    return [
+        (f"elastic{verb} {ratio_text(times)} ", "bright!"),
+        (f"({times_interval_text(times)}) ", "quiet"),
+        (f"as {what}", "bright!"),
+        (": ", "text"),
+    ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from lbench.analysis.format import interval_text, seconds_text, times_interval_text, times_text, usd_spread_text
+from lbench.analysis.format import interval_text, ratio_text, seconds_text, times_interval_text, usd_spread_text
 from lbench.analysis.scaling import Scaling
 from lbench.analysis.scaling_text import axis_text, far_side, place_text
 from lbench.analysis.series import Point, Series
@@ -142,7 +142,7 @@ def point_lines(
                 base = one.label == scaling.baseline and one.origin == "measured"
                 cells.append(
                     [
-                        (right_of(times_text(point.speedup.value), 7), "text"),
+                        (right_of(ratio_text(point.speedup), 7), "text"),
                         (put("" if base else _ratio_spread(point), ratios), "quiet"),
                     ]
                 )

@@ -10,7 +10,7 @@ from textual.binding import Binding
 from textual.message import Message
 from textual.strip import Strip
 
-from lbench.analysis.format import interval_text, percent_text, seconds_text, times_interval_text, times_text
+from lbench.analysis.format import interval_text, percent_text, ratio_text, seconds_text, times_interval_text
 from lbench.analysis.layout import fitting_columns
 from lbench.engine.cost.format import usd_short
 from lbench.tui.bench.board import EMPTY, Board, Row
@@ -94,7 +94,7 @@ def _retried(row: Row, width: int) -> list[Piece]:
 
 def _speedup(row: Row, width: int) -> list[Piece]:
     if row.summary.speedup is not None:
-        return [(times_text(row.summary.speedup.value), "bright!")]
+        return [(ratio_text(row.summary.speedup), "bright!")]
     if row.live_speedup is not None:
         return [(f"{row.live_speedup:.1f}×", "text")]
     return [("–", "quiet")]
