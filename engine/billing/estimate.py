@@ -37,8 +37,7 @@ from lbench.workloads.parameters import settable
 __all__ = ["quotes", "recorded_runs"]
 
 _SESSIONS = 60  # the newest of so many are looked through
-_HEAD_BYTES = 1 << 18  # the plan of a session is in the beginning of its journal
-_JOURNAL_BYTES = 16 << 20  # a larger one is not read for this
+_JOURNAL_BYTES = 16 << 20  # a larger one is not read for an estimate
 _COLD_MS = 1500  # a cold start with scikit-learn; what local workers cannot tell
 _OK = STATUSES.index("ok")
 _RANKS: dict[Basis, int] = {"measured": 0, "emulated": 1, "estimated": 2}
@@ -93,10 +92,11 @@ class _Past(NamedTuple):
     session: str
 
 
-def recorded_runs(plan: Plan, tasks: int | None) -> Iterator[tuple[RunView, str]]:
+def recorded_runs(plan: Plan, tasks: int | None, *, of_any_size: bool = False) -> Iterator[tuple[RunView, str]]:
     """The recorded runs of the same work that ended well, each with its session; the newest session first.
 
-    Simulated runs are left out: they measure nothing. `tasks`: how many the work has; None: not known.
+    Simulated runs are left out: they measure nothing. `tasks`: how many the work has; None: not known. Journals too large
+    to be read for an estimate are passed over, if not `of_any_size`.
     """
     try:
         folders = session_folders()
@@ -105,7 +105,8 @@ def recorded_runs(plan: Plan, tasks: int | None) -> Iterator[tuple[RunView, str]
     described = registry.describe(plan.workload)
     params = msgspec.json.decode(msgspec.json.encode(settable(resolve_params(plan))))  # as a journal holds them
     for folder in folders[:_SESSIONS]:
-        if not _may_have(folder / JOURNAL_NAME, described.name, params):
+        journal = folder / JOURNAL_NAME
+        if not (of_any_size or _is_small(journal)) or not _may_have(journal, described.name, params):
             continue
         try:
             view = load_folder(folder)
@@ -126,23 +127,27 @@ def _past(plan: Plan, tasks: int | None) -> list[_Past]:
     return list(found.values())
 
 
-def _may_have(journal: Path, workload: str, params: dict[str, object]) -> bool:
-    """Whether the beginning of a journal plans the same work."""
+def _is_small(journal: Path) -> bool:
     try:
-        if journal.stat().st_size > _JOURNAL_BYTES:
-            return False
-        with journal.open("rb") as file:
-            head = file.read(_HEAD_BYTES)
+        return journal.stat().st_size <= _JOURNAL_BYTES
     except OSError:
         return False
-    for line in head.splitlines():
-        if line.startswith(b'{"event":"planned"'):
-            try:
-                event = decode_event(line)
-            except msgspec.MsgspecError:
-                continue
-            if isinstance(event, RunPlanned) and event.workload == workload and event.params == params:
-                return True
+
+
+def _may_have(journal: Path, workload: str, params: dict[str, object]) -> bool:
+    """Whether a journal plans the same work: a sweep plans a point's runs where the point begins."""
+    try:
+        with journal.open("rb") as file:
+            for line in file:
+                if line.startswith(b'{"event":"planned"'):
+                    try:
+                        event = decode_event(line)
+                    except msgspec.MsgspecError:
+                        continue
+                    if isinstance(event, RunPlanned) and event.workload == workload and event.params == params:
+                        return True
+    except OSError:
+        pass
     return False
 
 

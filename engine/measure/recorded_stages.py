@@ -45,7 +45,7 @@ def find_recording(plan: Plan, limits: Limits, core_ratio: float) -> Recording |
     session = None
     batches = plan.batch not in (None, 1)
     alike = msgspec.structs.replace(plan, tasks=None) if batches else plan  # its stages have fewer tasks
-    for run, folder in recorded_runs(alike, limits.tasks if limits.sure else None):
+    for run, folder in recorded_runs(alike, limits.tasks if limits.sure else None, of_any_size=True):
         if best is not None and folder != session:
             break
         batched = bool((run.columns["batch"] > 1).any())

@@ -9,6 +9,7 @@ import pytest
 
 from lbench.config.folders import sessions_folder
 from lbench.config.prices import rates
+from lbench.engine.billing import estimate
 from lbench.engine.billing.estimate import quotes
 from lbench.engine.billing.pricing import bound_of
 from lbench.engine.billing.quote import Expectation, Quote, question
@@ -16,6 +17,7 @@ from lbench.engine.cost import charges as cost
 from lbench.engine.journal.events import (
     JOURNAL_VERSION,
     Dispatched,
+    Phase,
     Returned,
     RunEnded,
     RunPlanned,
@@ -28,6 +30,7 @@ from lbench.engine.journal.events import (
 from lbench.engine.journal.writer import JOURNAL_NAME
 from lbench.engine.machine.code_digest import code_digest
 from lbench.engine.machine.fingerprint import Environment
+from lbench.engine.measure.recorded_stages import find_recording
 from lbench.engine.model import Pricing
 from lbench.engine.plan.parse import parse_backend
 from lbench.engine.plan.plan import Plan, resolve_params
@@ -225,6 +228,19 @@ def test_a_job_of_one_s_own_is_expected_to_cost_what_it_did_until_it_is_changed(
     assert expected(mine).basis == "measured"
     file.write_text(file.read_text() + "# changed\n")
     assert expected(mine) is None
+
+
+def test_a_run_is_found_wherever_its_journal_plans_it(monkeypatch):
+    """As the later points of a sweep are."""
+    record("past", "processes")
+    journal = sessions_folder() / "past" / JOURNAL_NAME
+    first, *others = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(first + encode_lines([Phase("x" * 1000)] * 1000) + b"".join(others))
+    assert expected() is not None
+    assert find_recording(plan(), LIMITS, 1.0) is not None
+    monkeypatch.setattr(estimate, "_JOURNAL_BYTES", 500_000)
+    assert expected() is None  # reading it would take too long for an estimate
+    assert find_recording(plan(), LIMITS, 1.0) is not None  # a sweep simulates what its own journal holds
 
 
 def test_a_damaged_session_is_passed_over():
