@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from lbench.engine.billing.quote import Quote
 
 __all__ = [
+    "SETTING_AXES",
     "assumed_text",
     "basis_text",
     "cores_text",
@@ -22,6 +23,8 @@ __all__ = [
     "ms_spread_text",
     "ms_text",
     "percent_text",
+    "place_label",
+    "place_number",
     "quote_text",
     "ratio_text",
     "seconds_text",
@@ -165,6 +168,25 @@ def _apart_from_one(ratio: float, estimate: Estimate) -> str:
 def percent_text(share: float) -> str:
     """A share: "0.4 %", "3 %", "120 %"."""
     return f"{share:.1%}".replace("%", " %") if share < 0.00995 else f"{share:,.0%}".replace("%", " %")
+
+
+SETTING_AXES = ("workers", "memory", "tasks")
+
+
+def place_number(value: float) -> str:
+    """A value of an axis: "128", "1,000,000", "0.25"."""
+    return f"{value:,.0f}" if value == int(value) or value >= 999.5 else f"{value:.3g}"
+
+
+def place_label(axis: str, value: float, number: str | None = None) -> str:
+    """A place of an axis: "9 trees", "4 workers", "1,769 MB", "size 2,000"."""
+    number = place_number(value) if number is None else number
+    if axis == "memory":
+        return f"{number} MB"
+    noun = axis if axis in SETTING_AXES else axis.removeprefix("n_").replace("_", " ")
+    if axis in SETTING_AXES or axis.startswith("n_"):
+        return f"{number} {noun[:-1] if value == 1 and noun.endswith('s') else noun}"
+    return f"{noun} {number}"
 
 
 def cores_text(cores: float, kind: str = "") -> str:

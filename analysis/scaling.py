@@ -19,7 +19,7 @@ from lbench.analysis.break_even import BreakEven, break_evens
 from lbench.analysis.comparison import Bill, Comparison, Line, Summary, Temperature, compare, price_basis, runs_of_line
 from lbench.analysis.crossings import Crossing, Rival, course
 from lbench.analysis.curves import Shape, fit, shape_of
-from lbench.analysis.format import listed
+from lbench.analysis.format import SETTING_AXES, listed, place_label
 from lbench.analysis.prediction import LABEL, PredictedLine
 from lbench.analysis.resumed import unfinished_runs
 from lbench.analysis.series import Point, Series
@@ -27,11 +27,9 @@ from lbench.analysis.statistics import FULL_INTERVAL, Estimate, median_estimate
 from lbench.engine.session.view import RunView, SessionView
 from lbench.errors import InputError, count_text
 
-__all__ = ["SETTING_AXES", "Mark", "Predict", "Scaling", "scalings"]
+__all__ = ["Mark", "Predict", "Scaling", "scalings"]
 
 Predict = Callable[[Comparison, list[RunView]], PredictedLine | None]
-
-SETTING_AXES = ("workers", "memory", "tasks")
 
 
 class Mark(msgspec.Struct, frozen=True):
@@ -475,7 +473,7 @@ def _forecast_texts(forecast: dict[float, PredictedLine], axis: str) -> list[str
     if not forecast:
         return []
     place, line = max(forecast.items())
-    return [f"{line.conditions}; it depends on: {line.depends_on} (at {axis} {place:g})"]
+    return [f"{line.conditions}; it depends on: {line.depends_on} (at {place_label(axis, place)})"]
 
 
 def _data(runs: list[RunView]) -> str | None:

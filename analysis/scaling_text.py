@@ -9,15 +9,18 @@ from lbench.analysis.break_even import BreakEven
 from lbench.analysis.comparison import Temperature
 from lbench.analysis.crossings import Crossing, Rival
 from lbench.analysis.format import (
+    SETTING_AXES,
     listed,
     percent_text,
+    place_label,
+    place_number,
     ratio_text,
     seconds_text,
     spread_text,
     times_spread_text,
     usd_estimate_text,
 )
-from lbench.analysis.scaling import SETTING_AXES, Scaling
+from lbench.analysis.scaling import Scaling
 from lbench.analysis.series import Point, Series
 from lbench.analysis.speedup_laws import Efficiency, fit_law, law_text, strong_scaling, weak_scaling
 from lbench.analysis.statistics import CLAIM_LEVEL, FULL_INTERVAL, holm, ratio_estimate, unpaired_p
@@ -28,10 +31,10 @@ __all__ = [
     "axis_text",
     "break_even_spread",
     "break_even_text",
+    "crossing_number",
     "crossing_text",
     "far_side",
     "law_lines",
-    "place_text",
     "scaling_notes",
     "scaling_sentence",
     "series_text",
@@ -61,13 +64,11 @@ def scaling_sentence(scaling: Scaling) -> str:
 
 def axis_text(scaling: Scaling, value: float) -> str:
     """A place of the axis: "9 trees", "4 workers", "1,769 MB", "size 2,000"."""
-    number = f"{value:,.0f}" if scaling.whole else f"{value:.3g}"
-    if scaling.axis == "memory":
-        return f"{number} MB"
-    noun = scaling.axis if scaling.axis in SETTING_AXES else scaling.axis.removeprefix("n_").replace("_", " ")
-    if scaling.axis in SETTING_AXES or scaling.axis.startswith("n_"):
-        return f"{number} {noun[:-1] if value == 1 and noun.endswith('s') else noun}"
-    return f"{noun} {number}"
+    return place_label(scaling.axis, value, _number(scaling, value))
+
+
+def _number(scaling: Scaling, value: float) -> str:
+    return f"{value:,.0f}" if scaling.whole else place_number(value)
 
 
 def series_text(scaling: Scaling, name: str) -> str:
@@ -97,8 +98,8 @@ def crossing_text(scaling: Scaling, crossing: Crossing) -> str:
     at = axis_text(scaling, far_side(scaling, root.at))
     if root.low is None or root.high is None:
         return f"{at} (measured once: not settled)"
-    low = f"below {place_text(scaling, root.low)}" if root.low_open else place_text(scaling, root.low)
-    high = f"beyond {place_text(scaling, root.high)}" if root.high_open else place_text(scaling, root.high)
+    low = f"below {crossing_number(scaling, root.low)}" if root.low_open else crossing_number(scaling, root.low)
+    high = f"beyond {crossing_number(scaling, root.high)}" if root.high_open else crossing_number(scaling, root.high)
     kind = "95 %" if root.kind == "95 %" else f"range of {root.count} repeats"
     doubt = f"; {resamples_text(crossing)}" if root.missing > _MENTIONED else ""
     between = " to " if root.low_open or root.high_open else "–"
@@ -240,14 +241,13 @@ def far_side(scaling: Scaling, value: float) -> float:
     return float(math.ceil(value - 1e-9)) if scaling.whole else value
 
 
-def place_text(scaling: Scaling, value: float) -> str:
+def crossing_number(scaling: Scaling, value: float) -> str:
     """A place of the axis as a number, of a crossing: whole ones on the far side of it."""
-    value = far_side(scaling, value)
-    return f"{value:,.0f}" if scaling.whole else f"{value:.3g}"
+    return _number(scaling, far_side(scaling, value))
 
 
 def _beside(scaling: Scaling) -> str:
-    return "with " + ", ".join(f"{name} {value:g}" for name, value in scaling.beside.items())
+    return "with " + ", ".join(place_label(name, value) for name, value in scaling.beside.items())
 
 
 def _crossing_clauses(scaling: Scaling) -> list[str]:
@@ -297,6 +297,9 @@ def _cold_clause(scaling: Scaling) -> list[str]:
         return []
     name = series_text(scaling, winner)
     whole = _range_text(scaling, nearest.first, nearest.last)
+    if nearest.root.count < FULL_INTERVAL:
+        few = f"with {count_text(nearest.root.count, 'cold repeat')}"
+        return [f"run once, with new environments, {name} {_are(name)} ahead {whole}, which is not settled {few}"]
     return [f"run once, with new environments, {name} {_verb(name)} {whole}"]
 
 
@@ -319,11 +322,16 @@ def _ends(scaling: Scaling) -> tuple[float, float]:
 
 
 def _verb(name: str) -> str:
-    return "win" if name.endswith(_PLURAL) else "wins"
+    return "win" if _is_plural(name) else "wins"
 
 
 def _are(name: str) -> str:
-    return "are" if name.endswith(_PLURAL) else "is"
+    return "are" if _is_plural(name) else "is"
+
+
+def _is_plural(name: str) -> bool:
+    """Of a series in a sentence, as "processes (warm) on server"."""
+    return name.partition(" on ")[0].partition(" (")[0].endswith(_PLURAL)
 
 
 def _uncrossed(scaling: Scaling) -> list[str]:
@@ -375,8 +383,10 @@ def _both_at(scaling: Scaling, one: str, other: str, place: float) -> bool:
 def _range_text(scaling: Scaling, first: float, last: float) -> str:
     """The swept range: "from 1 to 128 trees", "from size 100 to 300"."""
     begin, end = axis_text(scaling, first), axis_text(scaling, last)
-    number = place_text(scaling, first)
-    return f"from {number} to {end}" if begin.startswith(number) else f"from {begin} to {place_text(scaling, last)}"
+    number = crossing_number(scaling, first)
+    return (
+        f"from {number} to {end}" if begin.startswith(number) else f"from {begin} to {crossing_number(scaling, last)}"
+    )
 
 
 def _alone(scaling: Scaling, one: Series) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lbench.analysis.format import place_number
 from lbench.cli.confirm import ask_about
 from lbench.cli.plan_options import Output
 from lbench.cli.report import bound_lines
@@ -62,5 +63,5 @@ def _going_on(sweep: SweepPlan, earlier: Earlier) -> str:
 
 
 def _head(sweep: SweepPlan) -> str:
-    axes = "; ".join(f"{axis.name} {', '.join(f'{value:g}' for value in axis.values)}" for axis in sweep.axes)
+    axes = "; ".join(f"{axis.name} {', '.join(map(place_number, axis.values))}" for axis in sweep.axes)
     return f"sweep over {axes}: {count_text(len(sweep.points), 'point')}; at {point_text(sweep.points[-1])}:"

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from rich.text import Text
 
-from lbench.analysis.format import interval_text, interval_title, ratio_text, seconds_text, times_interval_text
+from lbench.analysis.format import (
+    interval_text,
+    interval_title,
+    place_label,
+    ratio_text,
+    seconds_text,
+    times_interval_text,
+)
 from lbench.analysis.prediction import predict_comparison
 from lbench.analysis.scaling import Scaling, scalings
 from lbench.analysis.scaling_text import law_lines, scaling_notes, scaling_sentence
@@ -41,7 +48,7 @@ def print_sweep(view: SessionView, document: Document, failures: dict[str, str],
     for scaling in found:
         out.print()
         if scaling.beside:
-            print_line(out, ", ".join(f"{name} {value:g}" for name, value in scaling.beside.items()), QUIET)
+            print_line(out, ", ".join(place_label(name, value) for name, value in scaling.beside.items()), QUIET)
         print_table(out, sweep_columns(scaling))
         out.print()
         print_line(out, scaling_sentence(scaling), BRIGHT)

@@ -154,7 +154,7 @@ def plain_numbers(axis: Any) -> None:
 
 
 def _number(value: float) -> str:
-    return f"{value:,.10f}".rstrip("0").rstrip(".") if value < 1e6 else f"{value:g}"
+    return f"{value:,.10f}".rstrip("0").rstrip(".") if value < 1e9 else f"{value:g}"
 
 
 def log_if_wide(axes: Any, values: Sequence[float]) -> None:

@@ -87,6 +87,6 @@ def _replays(choice: BackendChoice, plan: Plan) -> bool:
 
 def _nothing(label: str, job: Common) -> str:
     return (
-        f"{label} has no recorded run of {job.description.name} with these parameters to replay: add -b sequential to run "
-        "it here, or compute the answers with --answers compute"
+        f"{label} has no recorded run of {job.description.name} with these parameters to replay: run it here with "
+        "-b sequential, before or beside it, or compute the answers with --answers compute"
     )

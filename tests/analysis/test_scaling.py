@@ -15,6 +15,7 @@ import pytest
 from lbench.analysis.break_even import BreakEven
 from lbench.analysis.comparison import Bill, Comparison, compare
 from lbench.analysis.crossings import Crossing, Rival
+from lbench.analysis.format import place_label, place_number
 from lbench.analysis.prediction import Predicted, PredictedLine
 from lbench.analysis.scaling import Scaling, scalings
 from lbench.analysis.scaling_text import break_even_text, crossing_text, law_lines, scaling_notes, scaling_sentence
@@ -219,9 +220,30 @@ def test_a_job_that_is_run_once_may_not_cross_at_all() -> None:
     points = [
         ({"n_trees": n}, {"processes": local[n], "emulated cold": [900.0] * 6, "emulated warm": warm[n]}) for n in SIZES
     ]
-    assert "run once, with new environments, processes win from 1 to 128 trees" in scaling_sentence(
-        only(sweep_session(points))
-    )
+    once = "run once, with new environments, processes"
+    assert f"{once} win from 1 to 128 trees" in scaling_sentence(only(sweep_session(points)))
+    for _, backends in points:
+        backends["emulated cold"] = [900.0]
+    few = scaling_sentence(only(sweep_session(points)))
+    assert f"{once} are ahead from 1 to 128 trees, which is not settled with 1 cold repeat" in few
+
+
+def test_names_with_a_temperature_or_a_machine_keep_their_number() -> None:
+    points = [
+        ({"n_trees": n}, {"processes cold": [9.0] * 6, "processes warm": [1.0 * n] * 6, "emulated": [600.0 * n] * 6})
+        for n in SIZES
+    ]
+    assert scaling_sentence(only(sweep_session(points))).startswith("processes (warm) win from 1 to 128 trees")
+
+
+def test_large_places_are_written_in_full() -> None:
+    points = [
+        ({"rows": n, "tasks": 4}, {"processes": [n / 1e6] * 6, "emulated": [2.0] * 6}) for n in (1_000_000, 8_000_000)
+    ]
+    found = only(sweep_session(points))
+    assert scaling_sentence(found).startswith("with 4 tasks; below rows 2,000,000 (95 %: 2,000,000–2,000,000) processes win")
+    assert place_label("spread", 1234.5) == "spread 1,234" and place_label("memory", 1769) == "1,769 MB"
+    assert [place_number(one) for one in (0.25, 8.0, 999.7, 1e6, 2.5e-5)] == ["0.25", "8", "1,000", "1,000,000", "2.5e-05"]
 
 
 def test_an_interval_that_leaves_the_range_says_so() -> None:
@@ -453,7 +475,7 @@ def test_two_axes_give_a_curve_for_each_value_of_the_second() -> None:
     assert (one.beside, two.beside) == ({"workers": 1}, {"workers": 2})
     assert one.crossings[0].root.at == pytest.approx(3.0, rel=0.05)
     assert two.crossings[0].root.at == pytest.approx(6.0, rel=0.05)
-    assert scaling_sentence(one).startswith("with workers 1; below 3 trees")
+    assert scaling_sentence(one).startswith("with 1 worker; below 3 trees")
     assert (
         "processes, weak scaling (as much work for each worker): 1.00× with 2 (95 %: 1.00–1.00; efficiency 100 %)"
         in law_lines([one, two])

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from typing import Literal
 
-from lbench.analysis.format import interval_text, ratio_text, seconds_text, times_interval_text, usd_spread_text
+from lbench.analysis.format import (
+    interval_text,
+    place_label,
+    place_number,
+    ratio_text,
+    seconds_text,
+    times_interval_text,
+    usd_spread_text,
+)
 from lbench.analysis.scaling import Scaling
-from lbench.analysis.scaling_text import axis_text, far_side, place_text
+from lbench.analysis.scaling_text import axis_text, crossing_number, far_side
 from lbench.analysis.series import Point, Series
 from lbench.analysis.statistics import Estimate
 from lbench.engine.cost.format import usd_short
@@ -38,8 +46,8 @@ def role_in(series: Series) -> str:
 
 def title_of(scaling: Scaling, repeats: int, room: int) -> str:
     """What was swept: "random_forest · n_trees 1 to 128 · 8 points × 6 repeats"; shorter if `room` is less."""
-    ends = " to ".join(f"{place:,g}" for place in dict.fromkeys((scaling.places[0], scaling.places[-1])))
-    beside = "".join(f" · {name} {value:g}" for name, value in scaling.beside.items())
+    ends = " to ".join(place_number(place) for place in dict.fromkeys((scaling.places[0], scaling.places[-1])))
+    beside = "".join(f" · {place_label(name, value)}" for name, value in scaling.beside.items())
     head = f"{scaling.workload} · {scaling.axis} {ends}{beside}"
     points = f" · {count_text(len(scaling.places), 'point')}"
     forms = [f"{head}{points} × {count_text(repeats, 'repeat')}", head + points, head]
@@ -56,7 +64,7 @@ def curves_of(scaling: Scaling, measure: Measure, hidden: frozenset[str], select
     shown.sort(key=lambda one: (one.name == selected, one.main))
     found = scaling.crossings if measure == "time" else scaling.usd_crossings
     crossings = [
-        (far_side(scaling, one.root.at), place_text(scaling, one.root.at))
+        (far_side(scaling, one.root.at), crossing_number(scaling, one.root.at))
         for one in found
         if one.root.at is not None and not {one.below, one.above} & hidden
     ]
