@@ -259,7 +259,8 @@ def _crossing_clauses(scaling: Scaling) -> list[str]:
     for number, one in enumerate(inside):
         here, below = crossing_text(scaling, one), series_text(scaling, one.below)
         if number == 0:
-            clauses.append(f"below {here} {below} {_verb(below) if settled else f'{_are(below)} ahead'}")
+            alone = settled and not _shares_first_place(scaling, one.below)
+            clauses.append(f"below {here} {below} {_verb(below) if alone else f'{_are(below)} ahead'}")
         else:
             clauses.append(f"from there to {here}, {below}")
     clauses.append(f"above, {series_text(scaling, inside[-1].above)}")
@@ -349,11 +350,18 @@ def _uncrossed(scaling: Scaling) -> list[str]:
     if few or nearest.root.missing < _SURE:
         why = f" with {count_text(nearest.root.count, 'repeat')}" if few else ""
         clause = f"{name} {_are(name)} ahead {whole}, which is not settled{why}"
+    elif _shares_first_place(scaling, winner):
+        clause = f"{name} {_are(name)} ahead {whole}"
     else:
         clause = f"{name} {_verb(name)} {whole}"
     other = next(x for x in (nearest.below, nearest.above) if x != winner)
     share = f" ({resamples_text(nearest)})" if nearest.root.count > 1 else ""
     return [f"{clause}; a crossing with {series_text(scaling, other)} lies outside the swept range{share}"]
+
+
+def _shares_first_place(scaling: Scaling, name: str) -> bool:
+    """Whether another series cannot be distinguished from it."""
+    return any(name in pair for pair in scaling.alike)
 
 
 def _alike_text(scaling: Scaling, one: str, other: str) -> str:

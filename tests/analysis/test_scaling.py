@@ -183,6 +183,22 @@ def test_what_may_win_everywhere_or_nowhere_is_no_winner() -> None:
     assert any("it depends on: one core here = 1" in line for line in scaling_notes(found))
 
 
+def test_who_shares_the_first_place_is_ahead_but_does_not_win() -> None:
+    local = noisy({at: 0.7 * at for at in SIZES}, 6, 1)
+    other = {at: list(reversed(times)) for at, times in local.items()}
+    for flat, words in (
+        (600.0, "processes are ahead from 1 to 128 trees; a crossing"),
+        (6.0, "processes are ahead; above"),
+    ):
+        away = noisy(dict.fromkeys(SIZES, flat), 6, 2)
+        points = [({"n_trees": n}, {"processes": local[n], "threads": other[n], "emulated": away[n]}) for n in SIZES]
+        found = only(sweep_session(points))
+        assert found.alike or found.rivals
+        found = msgspec.structs.replace(found, alike=(("processes", "threads"),))
+        assert words in scaling_sentence(found)
+        assert "threads cannot be distinguished from processes" in scaling_sentence(found)
+
+
 def test_a_winner_that_many_resamples_doubt_is_not_settled() -> None:
     found = only(forest(flat=85.0, noise=0.25))
     (one,) = found.crossings
@@ -241,9 +257,17 @@ def test_large_places_are_written_in_full() -> None:
         ({"rows": n, "tasks": 4}, {"processes": [n / 1e6] * 6, "emulated": [2.0] * 6}) for n in (1_000_000, 8_000_000)
     ]
     found = only(sweep_session(points))
-    assert scaling_sentence(found).startswith("with 4 tasks; below rows 2,000,000 (95 %: 2,000,000–2,000,000) processes win")
+    assert scaling_sentence(found).startswith(
+        "with 4 tasks; below rows 2,000,000 (95 %: 2,000,000–2,000,000) processes win"
+    )
     assert place_label("spread", 1234.5) == "spread 1,234" and place_label("memory", 1769) == "1,769 MB"
-    assert [place_number(one) for one in (0.25, 8.0, 999.7, 1e6, 2.5e-5)] == ["0.25", "8", "1,000", "1,000,000", "2.5e-05"]
+    assert [place_number(one) for one in (0.25, 8.0, 999.7, 1e6, 2.5e-5)] == [
+        "0.25",
+        "8",
+        "1,000",
+        "1,000,000",
+        "2.5e-05",
+    ]
 
 
 def test_an_interval_that_leaves_the_range_says_so() -> None:
