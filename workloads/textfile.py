@@ -7,6 +7,7 @@ texts one.
 from __future__ import annotations
 
 import codecs
+import errno
 import hashlib
 import os
 import re
@@ -20,7 +21,7 @@ from typing import Any, BinaryIO
 
 from lbench.errors import BYTE_ORDER_MARKS, DataFileError, InputError
 
-__all__ = ["LONGEST_LINE", "TextFile", "checked_encoding", "text_lines", "why_no_file"]
+__all__ = ["LONGEST_LINE", "TextFile", "check_regular", "checked_encoding", "text_lines", "why_no_file"]
 
 LONGEST_LINE = 1 << 24  # characters
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
@@ -85,6 +86,18 @@ def text_lines(text: str, *, final: bool = False) -> tuple[list[str], str]:
     whole = text[: len(text) - len(held)]
     lines = _LINE.findall(whole)
     return lines, whole[sum(map(len, lines)) :] + held
+
+
+def check_regular(path: Path) -> None:
+    """Look at a file that a person named before it is opened.
+
+    Raises:
+        OSError: there is none, or it is a pipe, a device or a socket: one waits for a writer, whatever signal comes, and
+            another has no end.
+    """
+    mode = path.stat().st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise OSError(errno.EINVAL, "not a regular file")
 
 
 def why_no_file(path: Path) -> str:

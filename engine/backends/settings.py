@@ -16,6 +16,7 @@ from lbench.config.deployment import DEFAULT_STACK
 from lbench.config.limits import MemoryMb, TimeoutS, limits
 from lbench.config.server_url import is_loopback
 from lbench.errors import InputError
+from lbench.workloads.textfile import check_regular
 
 __all__ = [
     "AwsSettings",
@@ -281,6 +282,7 @@ class DaskSettings(ClusterSettings, frozen=True, kw_only=True, forbid_unknown_fi
             ValueError: it is no scheduler's file.
         """
         if self.scheduler_file is not None:
+            check_regular(Path(self.scheduler_file))
             found = json.loads(Path(self.scheduler_file).read_bytes())
             if not isinstance(found, dict) or not isinstance(found.get("address"), str):
                 raise ValueError("it has no address")

@@ -16,6 +16,7 @@ from lbench.engine.journal.reader import read_events
 from lbench.engine.journal.writer import JOURNAL_NAME
 from lbench.engine.session.labels import read_meta
 from lbench.errors import InputError, SessionFileError, UnknownNameError, visible
+from lbench.workloads.textfile import why_no_file
 
 __all__ = ["Recorded", "find_session", "list_sessions", "recorded", "session_folders", "when"]
 
@@ -155,6 +156,8 @@ def find_session(text: str) -> Path:
         return sessions_place() / text
     path = typed_path(text)
     if is_there(path):
+        if not (path.is_dir() or path.is_file()):
+            raise InputError(f"{text}: {why_no_file(path)}")
         return path
     if "/" in text or path.suffix in (".json", ".jsonl"):
         raise InputError(f"{text}: no such file or folder")

@@ -14,6 +14,7 @@ from typing import Any
 from lbench.config.lambda_model import STUDIES, rows
 from lbench.engine.simulation.distributions import Constant, Distribution, Lognormal, Quantiles
 from lbench.errors import InputError, utf8
+from lbench.workloads.textfile import check_regular
 
 __all__ = ["LambdaModel", "lambda_model", "load_model", "old_parameters", "with_rows", "with_values"]
 
@@ -132,7 +133,9 @@ def load_model(path: str | None) -> LambdaModel:
     if path is None:
         return lambda_model()
     try:
-        parsed = tomllib.loads(utf8(STUDIES.get(path, Path(path)).read_bytes()).decode())
+        file = STUDIES.get(path, Path(path))
+        check_regular(file)
+        parsed = tomllib.loads(utf8(file.read_bytes()).decode())
     except OSError as error:
         raise InputError(f"model {path} cannot be read: {error.strerror}: name a file of parameters (TOML)") from None
     except ValueError as error:

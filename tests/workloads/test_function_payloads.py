@@ -72,6 +72,12 @@ def test_a_file_without_an_event_is_refused() -> None:
         check_payloads(b"\n \n", "standard input", lines=True)
 
 
+@pytest.mark.parametrize("device", ["/dev/null", "/dev/zero"])
+def test_a_device_or_a_pipe_is_not_read(device: str) -> None:
+    with pytest.raises(InputError, match=r"the file cannot be read \(not a regular file\)"):
+        read_payloads(f"@{device}")
+
+
 def tasks_of(stage: list[Task]) -> list[bytes]:
     assert {task.function for task in stage} == {INVOKE}
     return [task.arguments["payload"] for task in stage]

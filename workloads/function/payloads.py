@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from lbench.errors import BYTE_ORDER_MARKS, InputError, utf8
+from lbench.workloads.textfile import check_regular
 
 __all__ = ["LARGEST_BYTES", "STANDARD_INPUT", "check_payloads", "read_payloads"]
 
@@ -33,8 +34,7 @@ def read_payloads(payload: str) -> list[bytes]:
         raise InputError("payload=@-: standard input is read by `lbench run` only: name a file")
     path = Path(payload[1:])
     try:
-        if path.is_char_device():
-            raise InputError(f"payload={payload}: it is a device: name a file")
+        check_regular(path)
         with path.open("rb") as file:
             content = file.read(_LARGEST_FILE + 1)
         if len(content) > _LARGEST_FILE:

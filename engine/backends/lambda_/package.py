@@ -16,6 +16,7 @@ from lbench.config.pythons import find_python
 from lbench.errors import BackendError, InputError
 from lbench.workloads import registry
 from lbench.workloads.dataset import file_digest
+from lbench.workloads.textfile import why_no_file
 
 __all__ = ["Packaged", "look_at_package", "open_package", "why_not_here"]
 
@@ -58,6 +59,8 @@ def look_at_package(path: str, workload: str | None) -> Manifest:
     file = Path(path)
     if file.suffix != ".zip":
         raise InputError(f"package must be a .zip of `lbench package -o`, got {path}")
+    if file.exists() and not file.is_file():
+        raise InputError(f"{path}: {why_no_file(file)}")
     manifest = read_manifest(file)
     reason = why_not_here(manifest)
     if reason is not None:

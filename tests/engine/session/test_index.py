@@ -1,5 +1,6 @@
 """Sessions are listed whatever state they are in, and found by what a person types."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -170,6 +171,14 @@ def test_a_refusal_names_at_most_five_sessions(sessions: Path, make_events: Call
     for text in ("gone.json", "gone.jsonl", "a/b"):
         with pytest.raises(InputError, match=f"^{text}: no such file or folder$"):
             find_session(text)
+
+
+def test_a_device_or_a_pipe_is_no_session(sessions: Path, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.json"
+    os.mkfifo(pipe)
+    for path in ("/dev/null", str(pipe)):
+        with pytest.raises(InputError, match=f"^{path}: it is not a regular file: save it as one$"):
+            find_session(path)
 
 
 def test_a_name_that_no_file_can_have_is_no_session(sessions: Path) -> None:

@@ -171,6 +171,11 @@ def test_a_file_of_impossible_parameters_is_refused(tmp_path: Path, text: str, m
         load_model(str(path))
 
 
+def test_a_device_is_not_read_for_parameters() -> None:
+    with pytest.raises(InputError, match="cannot be read: not a regular file"):
+        load_model("/dev/null")
+
+
 def test_a_file_replaces_the_parameters_that_it_has(tmp_path: Path) -> None:
     path = tmp_path / "model.toml"
     path.write_text("[init_s]\nmedian = 0.5\nsigma = 0.1\n[rtt_s]\nvalue = 0.002\n")

@@ -31,6 +31,12 @@ def package(tmp_path: Path) -> Path:
     return path
 
 
+def test_a_device_is_not_read_for_a_package(tmp_path: Path) -> None:
+    (tmp_path / "package.zip").symlink_to("/dev/null")
+    with pytest.raises(InputError, match="it is not a regular file"):
+        look_at_package(str(tmp_path / "package.zip"), None)
+
+
 async def test_a_package_for_another_machine_is_not_tried(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lbench.engine.backends.lambda_.package.sys", SimpleNamespace(platform="darwin"))
     assert "made for Linux" in str(await try_package(package))

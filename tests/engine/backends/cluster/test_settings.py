@@ -77,6 +77,12 @@ def test_the_address_comes_from_the_setting_the_file_or_the_variable(
         check_dask(DaskSettings(scheduler_file=str(file)))
 
 
+def test_a_device_is_not_read_for_an_address() -> None:
+    with pytest.raises(OSError, match="not a regular file"):
+        DaskSettings(scheduler_file="/dev/null").address()
+    assert not DaskSettings(scheduler_file="/dev/null").is_on_this_machine
+
+
 def test_a_cluster_elsewhere_runs_beside_this_machine_and_one_here_alternates_with_it() -> None:
     def schedule(**given: Any) -> str:
         dask = BackendChoice("dask", "dask", given)
