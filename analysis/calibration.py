@@ -2,7 +2,7 @@
 
 Each parameter comes from the calls that show it alone: a round trip less the time inside the function is network (the same
 for all calls of a run) and service (skewed), a burst's is its placement, a cold one's the allocation. Intervals are
-percentile bootstraps over runs, or over calls where there are fewer than three runs.
+percentile bootstraps over runs, or over calls where there are fewer than three runs; of fewer than six a range.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from lbench.analysis.format import listed
 from lbench.analysis.parameter_fits import (
     LEAST_RUNS,
     TINY_S,
@@ -22,7 +23,6 @@ from lbench.analysis.parameter_fits import (
     fit_parameter,
     group_rows,
     interval,
-    resamples,
     robust_sigma,
     round_trips,
     second_part,
@@ -100,6 +100,11 @@ def calibrate(sessions: Sequence[SessionView], model: LambdaModel, backend: str 
     _fit_spread(calls, model, fitted, untold)
     _fit_ratio(every, calls, keys, model, fitted, untold)
     _fit_concurrency(direct, model, fitted, untold)
+    if few := [one.name for one in fitted if one.runs is not None and one.runs < LEAST_RUNS]:
+        untold.append(
+            f"how {listed(few)} {'differs' if len(few) == 1 else 'differ'} from run to run: the interval is of the calls of "
+            f"fewer than {LEAST_RUNS} runs"
+        )
     untold += [
         "idle_halving_s: how fast idle environments are evicted needs pauses of minutes between runs",
         "s3_get_s, s3_put_s, network_mb_per_s: a call records its S3 time as one sum of latency and transfer",
@@ -120,8 +125,8 @@ def parameter_file(found: Calibration, source: str, date: str) -> str:
             lines.append(f"value = {one.value:.6g}")
         else:
             lines += [f"median = {one.value:.6g}", f"sigma = {one.sigma:.4g}"]
-        interval = f"95 %: {one.low:.4g} to {one.high:.4g}"
-        lines += [f'source = "{source}: {one.count} {one.what}, {interval}"', f"date = {date}", ""]
+        spread = "once" if one.low is None else f"{one.kind}: {one.low:.4g} to {one.high:.4g}"
+        lines += [f'source = "{source}: {one.count} {one.what}, {spread}"', f"date = {date}", ""]
     return "\n".join(lines)
 
 
@@ -224,13 +229,14 @@ def _fit_starts(calls: Calls, model: LambdaModel, runs: list[RunView], rtt_s: Fl
                 gaps.append(float(times[-1] - times[0]) / (len(times) - 1))
     if gaps and np.median(gaps) > 0:  # in virtual time all calls leave at one moment
         values = np.array(gaps)
-        low, high = interval([float(np.median(values[pick])) for pick in resamples(len(values))])
+        low, high, kind = interval(lambda pick: float(np.median(values[pick])), len(values))
         fitted.append(
             Fitted(
                 name="driver_dispatch_s",
                 value=float(np.median(values)),
                 low=low,
                 high=high,
+                kind=kind,
                 model=model.driver_dispatch_s.median,
                 count=len(values),
                 what="bursts",
@@ -279,24 +285,28 @@ def _fit_spread(calls: Calls, model: LambdaModel, fitted: list[Fitted], untold: 
         )
         return
 
-    def components(chosen: Sequence[NDArray[np.int64]]) -> tuple[float, float]:
+    sums, squares, weights, weight_squares = np.array(
+        [
+            (residuals[group].sum(), (residuals[group] ** 2).sum(), kept[group].sum(), (kept[group] ** 2).sum())
+            for group in groups
+        ]
+    ).T
+
+    def components(pick: NDArray[np.int64]) -> tuple[float, float]:
         """Between environments: what two calls of one have in common. Within: the rest of the variance."""
-        common = sum(float(residuals[group].sum() ** 2 - (residuals[group] ** 2).sum()) for group in chosen)
-        weight = sum(float(kept[group].sum() ** 2 - (kept[group] ** 2).sum()) for group in chosen)
-        every = np.concatenate(chosen)
-        total = float((residuals[every] ** 2).sum() / kept[every].sum())
-        between = max(0.0, common / weight)
+        common = (sums[pick] ** 2 - squares[pick]).sum() / (weights[pick] ** 2 - weight_squares[pick]).sum()
+        between = max(0.0, float(common))
+        total = float(squares[pick].sum() / weights[pick].sum())
         return float(np.sqrt(between)), float(np.sqrt(max(0.0, total - between)))
 
-    value = components(groups)
-    resampled = [components([groups[one] for one in pick]) for pick in resamples(len(groups))]
+    value = components(np.arange(len(groups)))
     for place, (name, now) in enumerate(
         (("environment_sigma", model.environment_sigma.median), ("task_sigma", model.task_sigma.median))
     ):
-        low, high = interval([one[place] for one in resampled])
+        low, high, kind = interval(lambda pick, place=place: components(pick)[place], len(groups))  # type: ignore[misc]
         fitted.append(
             Fitted(
-                name=name, value=value[place], low=low, high=high, model=now, count=len(rows),
+                name=name, value=value[place], low=low, high=high, kind=kind, model=now, count=len(rows),
                 what=f"calls on {count_text(len(groups), 'environment')}",
             )
         )  # fmt: skip
@@ -349,13 +359,14 @@ def _fit_ratio(
         untold.append(needed)
         return
     logs = np.log(np.array(ratios))
-    low, high = interval([float(np.exp(np.median(logs[pick]))) for pick in resamples(len(logs))])
+    low, high, kind = interval(lambda pick: float(np.exp(np.median(logs[pick]))), len(logs))
     fitted.append(
         Fitted(
             name="core_ratio",
             value=float(np.exp(np.median(logs))),
             low=low,
             high=high,
+            kind=kind,
             sigma=robust_sigma(logs),
             model=model.core_ratio.median,
             count=len(ratios),
@@ -381,9 +392,10 @@ def _fit_concurrency(runs: list[RunView], model: LambdaModel, fitted: list[Fitte
     if not most:
         untold.append("concurrency, ramp: no call was throttled, so the account's limits are not seen")
         return
+    ends = (min(most), max(most)) if len(most) > 1 else (None, None)
     fitted.append(
         Fitted(
-            name="concurrency", value=max(most), low=min(most), high=max(most), model=model.concurrency.median,
+            name="concurrency", value=max(most), low=ends[0], high=ends[1], kind="range", model=model.concurrency.median,
             count=len(most), what="runs with throttled calls",
         )
     )  # fmt: skip

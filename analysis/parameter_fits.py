@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from statistics import NormalDist
+from typing import Literal
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from lbench.analysis.recorded_calls import Calls
+from lbench.analysis.statistics import FULL_INTERVAL, percentile_tail
 
 __all__ = [
     "LEAST_RUNS",
@@ -32,9 +34,11 @@ TINY_S = 1e-5
 _TAIL, _TAIL_SCORE = 0.05, 1.6449  # a share of calls on each side, and its quantile of a normal distribution
 _SKEWED = (0.1, 1.5)  # least and most sigma of a wait
 _RESAMPLES = 400
-_CONFIDENCE = 0.95
 _PLACES = 41  # of a distribution, where two are added
 _SIGMAS = tuple(float(one) for one in np.linspace(0.0, 1.2, 25))
+
+
+Kind = Literal["95 %", "range"]
 
 
 class Fitted(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,12 +46,14 @@ class Fitted(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     value: float
-    low: float
-    high: float
+    low: float | None  # None: of one value
+    high: float | None
+    kind: Kind = "95 %"  # of low and high
     sigma: float | None = None  # of the logarithm; None: the parameter has no spread of its own
     model: float  # what the model has now
     count: int  # values that it comes from
     what: str  # of what
+    runs: int | None = None  # that have these calls; None: it does not come from calls of runs
 
 
 def round_trips(outside_s: Floats, run: NDArray[np.int64], sigma: float | None = None) -> Floats:
@@ -114,14 +120,16 @@ def fit_parameter(
 ) -> Fitted:
     """A parameter and its interval, by resampling runs; where there are few, calls."""
     by_run = group_rows(calls.run, rows)
-    if len(by_run) >= LEAST_RUNS:
-        resampled = [value_of(np.concatenate([by_run[one] for one in pick])) for pick in resamples(len(by_run))]
-    else:
-        resampled = [value_of(rows[pick]) for pick in resamples(len(rows))]
-    low, high = interval(resampled)
+    parts = by_run if len(by_run) >= LEAST_RUNS else [rows[place : place + 1] for place in range(len(rows))]
+
+    def of(pick: NDArray[np.int64]) -> float:
+        return value_of(np.concatenate([parts[one] for one in pick]))
+
+    low, high, kind = interval(of, len(parts))
     return Fitted(
-        name=name, value=value_of(rows), low=low, high=high, sigma=sigma, model=now, count=len(rows), what=what
-    )
+        name=name, value=value_of(rows), low=low, high=high, kind=kind, sigma=sigma, model=now, count=len(rows),
+        what=what, runs=len(by_run),
+    )  # fmt: skip
 
 
 def group_rows(labels: NDArray[np.int64], rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
@@ -137,10 +145,18 @@ def resamples(count: int) -> Iterable[NDArray[np.int64]]:
     return (rng.integers(0, count, count) for _ in range(_RESAMPLES))
 
 
-def interval(values: list[float]) -> tuple[float, float]:
-    """The middle 95 % of resampled values."""
-    low, high = np.quantile(values, ((1 - _CONFIDENCE) / 2, (1 + _CONFIDENCE) / 2))
-    return float(low), float(high)
+def interval(value_of: Callable[[NDArray[np.int64]], float], count: int) -> tuple[float | None, float | None, Kind]:
+    """The interval of a value of so many parts (runs, calls), by resampling them.
+
+    As everywhere (docs/statistics.md): none of one part, of fewer than six least to greatest.
+    """
+    if count < 2:
+        return None, None, "range"
+    values = [value_of(pick) for pick in resamples(count)]
+    if count < FULL_INTERVAL:
+        return min(values), max(values), "range"
+    low, high = np.quantile(values, (percentile_tail(count), 1 - percentile_tail(count)))
+    return float(low), float(high), "95 %"
 
 
 def robust_sigma(logs: Floats) -> float:

@@ -80,7 +80,7 @@ def _show(found: Calibration) -> None:
     from lbench.cli.tables import Column, print_table
     from lbench.errors import count_text
 
-    titles = ("PARAMETER", "MODEL", "FITTED", "95 %", "SIGMA", "FROM")
+    titles = ("PARAMETER", "MODEL", "FITTED", "INTERVAL", "SIGMA", "FROM")
     columns = [
         Column(title, rank=rank, justify="right" if 0 < place < 5 else "left", wrap=place == 5)
         for place, (title, rank) in enumerate(zip(titles, (0, 0, 0, 0, 2, 1), strict=True))
@@ -90,7 +90,7 @@ def _show(found: Calibration) -> None:
             one.name,
             f"{one.model:.3g}",
             f"{one.value:.3g}",
-            f"{one.low:.3g} to {one.high:.3g}",
+            "once" if one.low is None else f"{one.kind}: {one.low:.3g} to {one.high:.3g}",
             "–" if one.sigma is None else f"{one.sigma:.2g}",
             f"{one.count:,} {one.what}",
         )
