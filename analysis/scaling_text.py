@@ -299,7 +299,7 @@ def _cold_clause(scaling: Scaling) -> list[str]:
     name = series_text(scaling, winner)
     whole = _range_text(scaling, nearest.first, nearest.last)
     if nearest.root.count < FULL_INTERVAL:
-        few = f"with {count_text(nearest.root.count, 'cold repeat')}"
+        few = f"with {count_text(nearest.root.count, 'repeat')}"
         return [f"run once, with new environments, {name} {_are(name)} ahead {whole}, which is not settled {few}"]
     return [f"run once, with new environments, {name} {_verb(name)} {whole}"]
 

@@ -5,6 +5,7 @@ Sessions have no rounds in common, so that nothing is paired: what separates two
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Any
@@ -350,7 +351,7 @@ def _machine(environment: Environment, summary: Summary) -> str:
     if summary.backend == "lambda":
         memory = "" if summary.memory_mb is None else f", {summary.memory_mb:,} MB"
         return f"{summary.region or 'AWS'}{memory}"
-    model = environment.cpu_model or environment.hostname or "unknown"
+    model = re.sub(r"\b\d+-Core\b", "", environment.cpu_model or environment.hostname or "unknown")
     for word in ("(R)", "(TM)", "CPU", "Processor", "Intel", "Core"):
         model = model.replace(word, "")
     model = " ".join(model.split("@")[0].split())

@@ -44,6 +44,7 @@ COLOURS = {
 _OTHERS = ("#2f7ed8", "#d6336c", "#2f9e8f", "#9b5de5", "#b56576", "#6f9f00", "#9a7b4f")
 _INK, _HAIR = "#010203", "#040506"  # stand for the page's colours until the SVG is written
 _WIDTH = 7.2
+_LEGEND_SHARE = 0.95  # of that width: the browser has letters of its own
 
 
 class Figure(msgspec.Struct, frozen=True):
@@ -129,10 +130,14 @@ def colours_of(names: Sequence[tuple[str, str]]) -> dict[str, str]:
 
 
 def add_legend(figure: Any, axes: Any) -> None:
-    """One legend above the axes, where it hides nothing."""
+    """One legend above the axes, where it hides nothing, in as many columns as fit."""
     handles, labels = axes.get_legend_handles_labels()
-    if handles:
-        figure.legend(handles, labels, loc="outside upper left", ncols=min(4, len(handles)))
+    for columns in range(min(4, len(handles)), 0, -1):
+        legend = figure.legend(handles, labels, loc="outside upper left", ncols=columns)
+        extent = legend.get_window_extent(figure.canvas.get_renderer())
+        if columns == 1 or extent.width <= _LEGEND_SHARE * figure.bbox.width:
+            break
+        legend.remove()
 
 
 def plain_log_axis(axis: Any) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from lbench.analysis.format import place_number
 from lbench.analysis.scaling import Scaling
 from lbench.analysis.series import Series
 from lbench.analysis.statistics import Estimate
@@ -20,7 +22,9 @@ from lbench.cli.html.figure import (
     plain_numbers,
 )
 
-__all__ = ["front_figure", "sweep_figures"]
+__all__ = ["front_figure", "sweep_figures", "ticks_of"]
+
+_AXIS_INCHES, _LETTER_INCHES = 6.2, 0.085
 
 
 def sweep_figures(scaling: Scaling, prefix: str) -> list[Figure]:
@@ -87,9 +91,19 @@ def _along(
 
 
 def _plain_ticks(axes: Any, places: Sequence[float]) -> None:
-    step = max(1, len(places) // 9)
-    axes.set_xticks(list(places)[::step], [f"{place:,g}" for place in list(places)[::step]])
+    shown = ticks_of(places)
+    axes.set_xticks(shown, [place_number(place) for place in shown])
     axes.minorticks_off()
+
+
+def ticks_of(places: Sequence[float]) -> list[float]:
+    """The places of a logarithmic axis whose numbers have room beside each other."""
+    shown = [places[0]]
+    for place in places[1:]:
+        apart = _AXIS_INCHES * math.log(place / shown[-1]) / math.log(places[-1] / places[0])
+        if apart >= _LETTER_INCHES * (len(place_number(place)) + len(place_number(shown[-1])) + 3) / 2:
+            shown.append(place)
+    return shown
 
 
 def _line(axes: Any, one: Series, points: list[tuple[float, Estimate]], colour: str, marker: str) -> None:

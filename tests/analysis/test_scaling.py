@@ -241,7 +241,7 @@ def test_a_job_that_is_run_once_may_not_cross_at_all() -> None:
     for _, backends in points:
         backends["emulated cold"] = [900.0]
     few = scaling_sentence(only(sweep_session(points)))
-    assert f"{once} are ahead from 1 to 128 trees, which is not settled with 1 cold repeat" in few
+    assert f"{once} are ahead from 1 to 128 trees, which is not settled with 1 repeat" in few
 
 
 def test_names_with_a_temperature_or_a_machine_keep_their_number() -> None:

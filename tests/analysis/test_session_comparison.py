@@ -175,6 +175,14 @@ def test_what_differs_between_the_machines_is_named() -> None:
     assert named == {"host": ("here", "there"), "processor": ("i7", "EPYC"), "numpy": ("2.4", "2.3")}
 
 
+def test_a_machine_is_named_by_its_processor_without_its_number_of_cores() -> None:
+    models = ("AMD EPYC 7302 16-Core Processor", "Intel(R) Xeon(R) Platinum 8375C CPU @ 2.90GHz")
+    base, other = (msgspec.structs.replace(ENVIRONMENT, cpu_model=model) for model in models)
+    (job,) = compared(session("a", A, environment=base), session("b", A, environment=other)).jobs
+    machines = [row.machine.partition(", ")[0] for row in job.rows if row.name == "processes"]
+    assert machines == ["AMD EPYC 7302", "Xeon Platinum 8375C"]
+
+
 def test_what_differs_is_of_the_runs_that_are_compared() -> None:
     points = [({"n": n, "tasks": n}, {"processes": noisy(n, 6, n)}) for n in (2, 16)]
     sweep = sweep_session(points, identity="a", sweep_id="w1", settings={"memory": 885})
