@@ -9,6 +9,7 @@ import msgspec
 from lbench.analysis.prediction import predict_comparison
 from lbench.analysis.resumed import joined
 from lbench.analysis.scaling import Scaling, scalings
+from lbench.analysis.scaling_text import law_lines
 from lbench.analysis.tuning import Tuned, caveats, memory_text, tuned, tuning_sentence
 from lbench.engine.billing.bill import run_bill
 from lbench.engine.journal.writer import JOURNAL_NAME
@@ -31,6 +32,7 @@ class Swept(msgspec.Struct, frozen=True):
     scalings: list[Scaling]  # one for each value of a second axis; empty while no point has a result
     seed: int = 1
     repeats: int = 0  # of each backend at a point, at most
+    laws: tuple[str, ...] = ()  # strong and weak scaling along workers; none while it is measured
     source: Path | None = None  # of its newest session, to export
     tuned: tuple[Tuned, ...] = ()  # the candidates of a Lambda-like backend whose memory was varied
     label: str = ""  # of that backend
@@ -78,7 +80,8 @@ def _swept(paths: list[Path], last: SessionView, *, predict: bool) -> Swept:
     found = scalings(views, run_bill, predict=predict_comparison if predict else None)
     seeds = [run.planned.seed for run in last.runs.values()]
     repeats = max((point.repeats for one in found[0].series for point in one.points), default=0)
-    swept = Swept(found, seeds[0] if seeds else 1, repeats, paths[-1])
+    laws = tuple(law_lines(found)) if predict else ()
+    swept = Swept(found, seeds[0] if seeds else 1, repeats, laws, paths[-1])
     runs = [run for view in views for run in view.runs.values() if run.has_answer]
     kinds = {(run.planned.label, run.planned.origin) for run in runs}
     if len(kinds) > 1 or not all(_is_candidate(run.planned.sweep) for run in runs):

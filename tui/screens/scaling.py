@@ -213,7 +213,7 @@ class ScalingScreen(ReadingScreen[None]):
                 rows += [[], heading([(_MEASURES["usd"], "text!")], [], width), *other]
             answer = scaling_sentence(scaling)
             whole = [] if fits([(answer, "text")], width - 2, self._answer_rows) else [answer]
-            for note in (*whole, *scaling_notes(scaling)):
+            for note in (*whole, *swept.laws, *scaling_notes(scaling)):
                 lines = wrapped([(note, "quiet")], width - 5, 12)
                 rows += [[], *([("  ", "text"), *line] for line in lines)]
             return rows

@@ -101,6 +101,20 @@ async def test_a_sentence_without_room_is_whole_below_the_table(
         assert "word89" in screen_text(app) and "…" in screen_text(app)
 
 
+async def test_laws_along_workers_stand_below_the_table_once_the_sweep_is_over(
+    app_of: AppOf, swept: Swept, screen_text: ScreenText, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loading, "law_lines", lambda found: [f"Amdahl's law of {len(found)} sweep"])
+    assert loading.load_sweep(swept(), predict=False).laws == ()  # as it is read while the sweep goes on
+    app = app_of()
+    async with app.run_test(size=(120, 60)) as pilot:
+        screen = await opened(pilot)
+        assert screen.swept is not None and screen.swept.laws == ("Amdahl's law of 1 sweep",)
+        await pilot.press("d")
+        await pilot.pause()
+        assert "Amdahl's law of 1 sweep" in screen_text(app)
+
+
 async def test_the_sentence_is_there_whatever_is_shown(app_of: AppOf, swept: Swept, screen_text: ScreenText) -> None:
     swept()
     app = app_of()
