@@ -76,14 +76,12 @@ def axis_of(values: Iterable[float], *, log: bool, tight: bool = False) -> Axis:
 
 
 def number_text(value: float) -> str:
-    """A tick's number in few cells: "1,000", "0.05", "2e-06"."""
+    """A tick's number as other texts write it: "1,000", "0.05", "0.0000005"."""
     if value == 0:
         return "0"
     size = abs(value)
-    if size >= 1e6:
+    if size >= 1e9 or size < 1e-8:
         return f"{value:.3g}"
-    if size >= 1000:
+    if size >= 999.5:
         return f"{value:,.0f}"
-    if size < 1e-6:
-        return f"{value:.2g}"
-    return f"{value:.3g}" if size >= 1e-4 else f"{value:.7f}".rstrip("0")
+    return f"{value:.3g}" if size >= 1e-4 else f"{value:.10f}".rstrip("0")

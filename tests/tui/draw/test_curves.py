@@ -56,8 +56,10 @@ def test_an_axis_is_made_of_any_values(values: list[float], log: bool) -> None:
         assert share is None or math.isfinite(share)
 
 
-def test_numbers_of_ticks_are_short() -> None:
-    assert [number_text(value) for value in (0, 1000, 0.05, 2.5, 0.00002, 0.000025, 1.5e-6, 3e-7, 4e6)] == [
+def test_numbers_of_ticks_are_written_in_full() -> None:
+    assert [
+        number_text(value) for value in (0, 999.9, 0.05, 2.5, 0.00002, 0.000025, 1.5e-6, 3e-7, 4e6, 1e12, 2e-9)
+    ] == [
         "0",
         "1,000",
         "0.05",
@@ -65,8 +67,10 @@ def test_numbers_of_ticks_are_short() -> None:
         "0.00002",
         "0.000025",
         "0.0000015",
-        "3e-07",
-        "4e+06",
+        "0.0000003",
+        "4,000,000",
+        "1e+12",
+        "2e-09",
     ]
 
 
