@@ -32,6 +32,8 @@ class Crossing(msgspec.Struct, frozen=True, kw_only=True):
     root: Root
     first: float  # the first and the last place at which both have a point: what is said of the two holds between them
     last: float
+    before: float  # the nearest of these places on either side: between them the curves are taken for straight
+    after: float
 
     @property
     def inside(self) -> bool:
@@ -70,10 +72,14 @@ def course(series: Sequence[Series], places: tuple[float, ...], measure: Measure
     """Follow the least of these series along the axis."""
     left, alike = list(series), list[tuple[str, str]]()
     while True:
-        least = _envelope(left, places, measure)
+        ahead = _envelope(left, places, measure)
+        least = [one for _, one in ahead]
         changes = [(one, other) for one, other in pairwise(least) if one is not other]
-        found = [_crossing(one, other, measure) for one, other in changes]
-        vague = next((n for n, one in enumerate(found) if one is not None and one.anywhere), None)
+        turns = [(before + after) / 2 for (before, one), (after, other) in pairwise(ahead) if one is not other]
+        found = [_crossing(*pair, measure, near) for pair, near in zip(changes, turns, strict=True)]
+        vague = next(
+            (n for n, one in enumerate(found) if one is not None and (one.anywhere or _back(found[:n], one))), None
+        )
         if vague is None:
             break
         kept, dropped = sorted(changes[vague], key=least.count, reverse=True)
@@ -130,14 +136,20 @@ def _rivals(
     return found
 
 
-def _envelope(series: Sequence[Series], places: tuple[float, ...], measure: Measure) -> list[Series]:
+def _back(earlier: Sequence[Crossing | None], one: Crossing) -> bool:
+    """Whether a crossing lies at or below one before it: then their order is noise."""
+    places = [other.root.at for other in earlier if other is not None and other.root.at is not None]
+    return one.root.at is not None and any(one.root.at <= place for place in places)
+
+
+def _envelope(series: Sequence[Series], places: tuple[float, ...], measure: Measure) -> list[tuple[float, Series]]:
     """The series with the least at each place, by the fitted curves."""
     values = {one.name: _fitted(one, places, measure) for one in series}
     least = []
     for place in places:
         known = [one for one in series if place in values[one.name]]
         if known:
-            least.append(min(known, key=lambda one: values[one.name][place]))
+            least.append((place, min(known, key=lambda one: values[one.name][place])))
     return least
 
 
@@ -179,18 +191,22 @@ class _Difference(msgspec.Struct, frozen=True):
     count: int  # values behind each point, at the least
 
 
-def _crossing(below: Series, above: Series, measure: Measure) -> Crossing | None:
-    """Where `below` stops being the less; None: fewer than two common places."""
+def _crossing(below: Series, above: Series, measure: Measure, near: float | None = None) -> Crossing | None:
+    """Where `below` stops being the less, the nearest such place to `near`; None: fewer than two common places."""
     curves = _difference(below, above, measure)
     if curves is None:
         return None
+    found = root(curves.places, curves.own, curves.resampled, curves.count, near)
+    at = curves.places[-1] if found.at is None else found.at
     return Crossing(
         measure=measure,
         below=below.name,
         above=above.name,
-        root=root(curves.places, curves.own, curves.resampled, curves.count),
+        root=found,
         first=curves.places[0],
         last=curves.places[-1],
+        before=max((place for place in curves.places if place <= at), default=curves.places[0]),
+        after=min((place for place in curves.places if place >= at), default=curves.places[-1]),
     )
 
 

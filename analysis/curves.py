@@ -105,19 +105,21 @@ def resampled_medians(samples: list[Floats], generator: np.random.Generator, pic
     return np.array(found)
 
 
-def root(places: ArrayLike, estimate: ArrayLike, resampled: ArrayLike, count: int) -> Root:
+def root(places: ArrayLike, estimate: ArrayLike, resampled: ArrayLike, count: int, near: float | None = None) -> Root:
     """Where the difference `estimate` (a value for each place) turns from below 0 to above it.
 
     Args:
         places: ascending; all above 0 are taken by their logarithms.
-        estimate: the difference of the curves; of several crossings the first upward one counts.
+        estimate: the difference of the curves; of several crossings the upward one nearest to `near` counts, else the first.
         resampled: the same for each resample, (resamples, places).
         count: values behind each point, at the least: below 2 there is no interval.
+        near: a place.
     """
     x = np.asarray(places, dtype=np.float64)
     logarithmic = bool((x > 0).all())
     axis = np.log(x) if logarithmic else x
-    own = _upward(axis, np.atleast_2d(np.asarray(estimate, dtype=np.float64)), None)[0]
+    start = near if near is None or not logarithmic else math.log(near)
+    own = _upward(axis, np.atleast_2d(np.asarray(estimate, dtype=np.float64)), start)[0]
     rows = np.atleast_2d(np.asarray(resampled, dtype=np.float64))
     found = np.sort(_upward(axis, rows, own if math.isfinite(own) else None))
     missing = float((~np.isfinite(found)).mean())

@@ -42,6 +42,7 @@ __all__ = [
 
 _MENTIONED = 0.01  # a smaller share of resamples without a crossing is left to the notes
 _SURE = 0.95  # share of resamples without a crossing from which on the winner is named
+_FAR = 2.0 * (1 + 1e-9)  # points that are further apart than doubling leave much between them
 _PLURAL = ("processes", "threads")
 
 
@@ -96,14 +97,16 @@ def crossing_text(scaling: Scaling, crossing: Crossing) -> str:
     if root.at is None:
         return "outside the swept range"
     at = axis_text(scaling, far_side(scaling, root.at))
+    far = crossing.before > 0 and crossing.after / crossing.before > _FAR
+    gap = f"; no point between {_number(scaling, crossing.before)} and {_number(scaling, crossing.after)}"
     if root.low is None or root.high is None:
-        return f"{at} (measured once: not settled)"
+        return f"{at} (measured once: not settled{gap if far else ''})"
     low = f"below {crossing_number(scaling, root.low)}" if root.low_open else crossing_number(scaling, root.low)
     high = f"beyond {crossing_number(scaling, root.high)}" if root.high_open else crossing_number(scaling, root.high)
     kind = "95 %" if root.kind == "95 %" else f"range of {root.count} repeats"
     doubt = f"; {resamples_text(crossing)}" if root.missing > _MENTIONED else ""
     between = " to " if root.low_open or root.high_open else "–"
-    return f"{at} ({kind}: {low}{between}{high}{doubt})"
+    return f"{at} ({kind}: {low}{between}{high}{doubt}{gap if far else ''})"
 
 
 def resamples_text(crossing: Crossing) -> str:
@@ -116,7 +119,7 @@ def resamples_text(crossing: Crossing) -> str:
 def break_even_text(one: BreakEven) -> str:
     """From how many runs on the rented machine is cheaper: "from 41 runs an hour on (984 a day)"."""
     if not one.reachable:
-        sure = one.low is None or one.low > one.most_an_hour
+        sure = one.run_usd.count != 1 and (one.low is None or one.low > one.most_an_hour)
         spread = "" if sure else f" ({break_even_spread(one)})"
         return (
             f"a rented machine is {'never' if sure else 'hardly ever'} cheaper: it would take "
@@ -133,7 +136,9 @@ def break_even_text(one: BreakEven) -> str:
 
 
 def break_even_spread(one: BreakEven) -> str:
-    """The interval of the runs an hour: "95 %: 15–31"; "" for none."""
+    """The interval of the runs an hour: "95 %: 15–31", "measured once"; "" for none."""
+    if one.run_usd.count == 1:
+        return "measured once"
     if one.low is None or one.high is None or (one.low, one.high) == (one.runs_an_hour,) * 2:
         return ""
     kind = one.run_usd.kind if one.run_usd.kind == "95 %" else f"range of {one.run_usd.count}"
@@ -484,7 +489,8 @@ def _money(scaling: Scaling) -> Iterable[str]:
         return
     usd, series = chosen
     would = "costs" if series.origin == "measured" else "would cost"
-    yield (f"{series_text(scaling, series.name)} {would} {usd_estimate_text(usd)} a run at {axis_text(scaling, place)}")
+    once = " (measured once)" if usd.count == 1 else ""
+    yield f"{series_text(scaling, series.name)} {would} {usd_estimate_text(usd)}{once} a run at {axis_text(scaling, place)}"
     even = next((one for one in here if one.paid == series.name), None)
     if even is not None:
         yield break_even_text(even)

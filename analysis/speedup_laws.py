@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from lbench.analysis.curves import resampled_medians
+from lbench.analysis.curves import resampled_medians, resampled_tail
 from lbench.analysis.format import percent_text, seconds_text
 from lbench.analysis.series import Series
 from lbench.analysis.statistics import FULL_INTERVAL, Estimate, percentile_tail, ratio_estimate
@@ -54,7 +54,7 @@ class LawFit(msgspec.Struct, frozen=True, kw_only=True):
     one_s: Estimate  # T(1)
     serial: Estimate  # a
     coherence: Estimate | None  # b; None: Amdahl's law
-    best: float | None  # workers at which the law is fastest; None: more are always faster by it
+    best: Estimate | None  # workers at which the law is fastest; None: more are always faster by it
     most: float  # workers measured
     error: float  # root mean square of the logarithms
 
@@ -123,8 +123,8 @@ def fit_law(series: Series, law: Law) -> LawFit | Refusal:
         resampled = np.array([_fitted(places, row, law) for row in drawn])
     one_s, serial, coherence = (_estimate(own, resampled, index, count) for index in range(3))
     best = None
-    if law == "usl" and own[2] > 1e-12:
-        best = max(1.0, math.sqrt(max(0.0, 1 - own[1]) / own[2]))
+    if law == "usl" and math.isfinite(_best(own)):
+        best = _best_estimate(_best(own), [] if resampled is None else [_best(row) for row in resampled], count)
     error = float(np.sqrt(np.mean(np.square(medians - _log_times(places, own)))))
     return LawFit(
         law=law,
@@ -135,6 +135,22 @@ def fit_law(series: Series, law: Law) -> LawFit | Refusal:
         most=float(places[-1]),
         error=error,
     )
+
+
+def _best(parameters: Floats) -> float:
+    """The number of workers from which on more are slower; inf: more are always faster."""
+    _, serial, coherence = parameters.tolist()
+    return max(1.0, math.sqrt(max(0.0, 1 - serial) / coherence)) if coherence > 1e-12 else math.inf
+
+
+def _best_estimate(value: float, resampled: list[float], count: int) -> Estimate:
+    """Its interval, whose end may be inf."""
+    if not resampled:
+        return Estimate(value, count=count)
+    found, last = sorted(resampled), len(resampled) - 1
+    tail = resampled_tail(count)
+    low, high = min(value, found[round(tail * last)]), max(value, found[round((1 - tail) * last)])
+    return Estimate(value, low, high, count, "range" if count < FULL_INTERVAL else "95 %")
 
 
 def _log_times(places: Floats, parameters: Floats) -> Floats:
@@ -191,13 +207,21 @@ def law_text(fit: LawFit | Refusal, law: Law) -> str:
         if fit.best is None:
             parts.append("more workers are always faster by it")
         else:
-            seconds, beyond = predicted_s(fit, fit.best)
+            seconds, beyond = predicted_s(fit, fit.best.value)
             aside = f"; extrapolated, {fit.most:g} were measured" if beyond else ""
-            aside += "; or more are always faster" if fit.coherence.low == 0 else ""
-            parts.append(f"fastest at {count_text(round(fit.best), 'worker')} ({seconds_text(seconds)}{aside})")
+            at = count_text(round(fit.best.value), "worker")
+            parts.append(f"fastest at {at} ({_best_spread(fit.best)}{seconds_text(seconds)}{aside})")
     elif fit.serial.value > 0:
         parts.append(f"at most {_most(fit.serial)} whatever the number of workers: an extrapolation")
     return f"{name}: {', '.join(parts)}; off by {percent_text(math.expm1(fit.error))} on average"
+
+
+def _best_spread(best: Estimate) -> str:
+    """Its interval, before what follows it: "95 %: 9–11; "; "" for none."""
+    if best.low is None or best.high is None:
+        return ""
+    high = f"–{best.high:,.0f}" if math.isfinite(best.high) else " or more"
+    return f"{_kind(best)}: {best.low:,.0f}{high}; "
 
 
 def _share(estimate: Estimate) -> str:

@@ -252,13 +252,73 @@ def test_names_with_a_temperature_or_a_machine_keep_their_number() -> None:
     assert scaling_sentence(only(sweep_session(points))).startswith("processes (warm) win from 1 to 128 trees")
 
 
+def test_a_crossing_far_from_any_point_says_between_which_the_curves_are_taken_for_straight() -> None:
+    points = [({"n_trees": n}, {"processes": [0.7 * n] * 6, "emulated": [6.0] * 6}) for n in (1, 4, 16)]
+    (one,) = only(sweep_session(points)).crossings
+    assert (one.before, one.after) == (4, 16)
+    assert scaling_sentence(only(sweep_session(points))).startswith(
+        "below 9 trees (95 %: 9–9; no point between 4 and 16) "
+    )
+    once = [({"n_trees": n}, {"processes": [0.7 * n], "emulated": [6.0]}) for n in (1, 4, 16)]
+    assert "below 9 trees (measured once: not settled; no point between 4 and 16) " in scaling_sentence(
+        only(sweep_session(once))
+    )
+    assert "no point" not in scaling_sentence(only(forest()))  # each point doubles the one before
+    at_a_point = [({"n_trees": n}, {"processes": [1.0 * n] * 6, "emulated": [4.0] * 6}) for n in (1, 4, 16)]
+    (one,) = only(sweep_session(at_a_point)).crossings
+    assert (one.root.at, one.before, one.after) == (pytest.approx(4), 4, 4)
+
+
+def turning(repeats: int, noise: float) -> SessionView:
+    """Two backends, of which one is ahead at 1 and 2, at 8 and 16 the other, then at 32 to 64 the first again, and so on."""
+    factors = {1: 0.8, 2: 0.8, 4: 1.25, 8: 1.25, 16: 0.8, 32: 0.8, 64: 1.25, 128: 1.25}
+    local = noisy({at: at * factors[at] for at in SIZES}, repeats, 1, noise)
+    away = noisy({at: 1.0 * at for at in SIZES}, repeats, 2, noise)
+    return sweep_session([({"n_trees": n}, {"processes": local[n], "emulated": away[n]}) for n in SIZES])
+
+
+def test_curves_that_cross_three_times_have_each_crossing_in_its_place() -> None:
+    found = only(turning(8, 0.01)).crossings
+    assert [(one.below, one.above) for one in found] == [
+        ("processes", "emulated"), ("emulated", "processes"), ("processes", "emulated"),
+    ]  # fmt: skip
+    places = [one.root.at for one in found if one.root.at is not None]
+    assert [2 < places[0] < 4, 8 < places[1] < 16, 32 < places[2] < 64] == [True] * 3
+
+
+@pytest.mark.parametrize("repeats", [1, 2, 3, 6])
+def test_crossings_are_told_in_ascending_order_or_not_at_all(repeats: int) -> None:
+    """Of equal backends the curves cross anywhere; "from there to" never leads back."""
+    for seed in range(12):
+        times = [noisy({at: 1.0 * at for at in SIZES}, repeats, 2 * seed + k, 0.05) for k in range(2)]
+        points = [({"n_trees": n}, {"processes": times[0][n], "emulated": times[1][n]}) for n in SIZES]
+        inside = [one.root.at for one in only(sweep_session(points)).crossings if one.root.at is not None]
+        assert inside == sorted(set(inside))
+
+
+def test_what_was_billed_once_says_so() -> None:
+    once = scaling_sentence(only(forest(1)))
+    assert re.search(
+        r"would cost \$0\.0016 \(measured once\) a run at 16 trees; .* an hour on \(measured once; 1,500 a day\)", once
+    )
+    assert "measured once" not in scaling_sentence(only(forest(3)))
+
+    def cheap(run: RunView, now_s: float | None) -> RunCost:
+        return RunCost(CostItems(duration=Decimal("1e-7"))) if run.planned.label == "emulated" else bill(run, now_s)
+
+    assert "hardly ever cheaper: it would take 1,000,000 runs an hour (measured once), and" in scaling_sentence(
+        only(forest(1), cheap)
+    )
+
+
 def test_large_places_are_written_in_full() -> None:
     points = [
         ({"rows": n, "tasks": 4}, {"processes": [n / 1e6] * 6, "emulated": [2.0] * 6}) for n in (1_000_000, 8_000_000)
     ]
     found = only(sweep_session(points))
     assert scaling_sentence(found).startswith(
-        "with 4 tasks; below rows 2,000,000 (95 %: 2,000,000–2,000,000) processes win"
+        "with 4 tasks; below rows 2,000,000 (95 %: 2,000,000–2,000,000; no point between 1,000,000 and 8,000,000) "
+        "processes win"
     )
     assert place_label("spread", 1234.5) == "spread 1,234" and place_label("memory", 1769) == "1,769 MB"
     assert [place_number(one) for one in (0.25, 8.0, 999.7, 1e6, 2.5e-5)] == [
@@ -444,7 +504,10 @@ def test_a_point_that_was_cut_off_leaves_the_others_their_interval(at: int) -> N
     assert (one.root.kind, one.root.count) == ("95 %", 6)
     assert one.root.at == pytest.approx(6 / 0.7, rel=0.06)
     sentence = scaling_sentence(found)
-    assert re.match(r"below \d+ trees \(95 %: \d+–\d+\) processes win; above, emulated Lambda; ", sentence), sentence
+    gap = "; no point between 4 and 16" if at == 8 else ""
+    assert re.match(rf"below \d+ trees \(95 %: \d+–\d+{gap}\) processes win; above, emulated Lambda; ", sentence), (
+        sentence
+    )
     assert f"at {at} trees" not in sentence  # dollars and the break-even are a whole point's
     assert found["processes"].at(float(at)) is not None
     assert (

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import re
+
 import numpy as np
 import pytest
 
@@ -67,7 +70,11 @@ def test_the_usl_finds_its_own_parameters_with_intervals_that_hold_them() -> Non
     assert found.serial.low <= 0.05 <= found.serial.high
     assert found.coherence.low is not None and found.coherence.high is not None
     assert found.coherence.low <= 0.004 <= found.coherence.high
-    assert found.best == pytest.approx(np.sqrt(0.95 / 0.004), rel=0.1)
+    assert found.best is not None and found.best.low is not None and found.best.high is not None
+    assert found.best.value == pytest.approx(np.sqrt(0.95 / 0.004), rel=0.1)
+    assert found.best.low <= np.sqrt(0.95 / 0.004) <= found.best.high and found.best.kind == "95 %"
+    at, low, high = (round(end) for end in (found.best.value, found.best.low, found.best.high))
+    assert f"fastest at {at} workers (95 %: {low}–{high}; " in law_text(found, "usl")
     assert found.serial.kind == "95 %"
 
 
@@ -100,7 +107,7 @@ def test_a_serial_share_is_at_most_the_whole() -> None:
 
 def test_beyond_twice_the_largest_number_it_says_that_it_extrapolates() -> None:
     found = fit_law(usl(0.01, 0.0002), "usl")
-    assert isinstance(found, LawFit) and found.best is not None and found.best > 32
+    assert isinstance(found, LawFit) and found.best is not None and found.best.value > 32
     assert "extrapolated, 16 were measured" in law_text(found, "usl")
     assert predicted_s(found, 32.0)[1] is False and predicted_s(found, 33.0)[1] is True
 
@@ -108,8 +115,21 @@ def test_beyond_twice_the_largest_number_it_says_that_it_extrapolates() -> None:
 def test_few_repeats_have_a_range_and_one_has_none() -> None:
     few = fit_law(usl(0.05, 0.004, repeats=3), "usl")
     assert isinstance(few, LawFit) and few.serial.kind == "range"
+    assert few.best is not None and few.best.kind == "range" and "workers (range of 3: " in law_text(few, "usl")
     once = fit_law(usl(0.05, 0.004, repeats=1), "usl")
     assert isinstance(once, LawFit) and once.serial.interval is None
+    assert once.best is not None and once.best.interval is None
+    assert re.search(r"fastest at 1\d workers \(1\.\d\d s\)", law_text(once, "usl"))
+
+
+def test_where_some_resamples_have_no_slowest_number_the_fastest_has_no_upper_end() -> None:
+    found = fit_law(usl(0.05, 0.0001), "usl")
+    assert isinstance(found, LawFit) and found.coherence is not None and found.coherence.low == 0
+    assert found.best is not None and found.best.low is not None and found.best.high == math.inf
+    assert found.best.low <= found.best.value
+    assert f"(95 %: {found.best.low:,.0f} or more; " in law_text(found, "usl")
+    always = fit_law(series({n: [10 * (1 + 0.05 * (n - 1)) / n] * 6 for n in WORKERS}), "usl")
+    assert "more workers are always faster by it" in law_text(always, "usl")
 
 
 def test_strong_scaling_has_speedup_and_efficiency() -> None:
