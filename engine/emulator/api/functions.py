@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from lbench.engine.emulator.api.version_state import VersionState
 from lbench.engine.emulator.core.context import Shared
 from lbench.engine.emulator.core.errors import Refusal
 from lbench.engine.emulator.core.invocation import Invocation
@@ -25,9 +26,15 @@ class Pool:
     As on Lambda, no invocation waits for an environment: it gets an idle one, or a new one, or 429.
     """
 
-    def __init__(self, function: Function, spec: FunctionSpec, pending_s: float = 0.0) -> None:
+    def __init__(
+        self,
+        function: Function,
+        spec: FunctionSpec,
+        activation_s: float,
+        change: Literal["create", "update"] = "create",
+    ) -> None:
         self.spec = spec
-        self.active_s = pending_s and function.loop.time() + pending_s  # invocations wait until then; 0: active
+        self.state = VersionState(change, function.loop.time(), activation_s)
         self.idle: list[Environment] = []
         # Lambda resets an environment that has failed an invocation, and keeps its /tmp. Here the next one gets it:
         self._tmp_folders: list[Path] = []  # of those that have ended
@@ -138,7 +145,7 @@ class Pool:
 class Function:
     """One function: its versions (`$LATEST` and the published ones), and their common limits."""
 
-    def __init__(self, spec: FunctionSpec, shared: Shared, pending_s: float = 0.0) -> None:
+    def __init__(self, spec: FunctionSpec, shared: Shared, activation_s: float) -> None:
         self.name = spec.name
         self.shared = shared
         self.loop = asyncio.get_running_loop()
@@ -148,8 +155,8 @@ class Function:
         self.environments: dict[str, Environment] = {}
         self.ended: deque[dict[str, Any]] = deque(maxlen=1000)  # descriptions of the last ones
         self.stopping = False
-        self.pools: dict[str, Pool] = {LATEST: Pool(self, spec, pending_s)}
-        self._update: tuple[FunctionSpec, asyncio.TimerHandle] | None = None  # of `$LATEST`, under way
+        self.pools: dict[str, Pool] = {LATEST: Pool(self, spec, activation_s)}
+        self._update: Pool | None = None  # of `$LATEST`, under way
         self.last_version = 0
         self._in_flight = 0
         self._rate: Bucket | None = None  # of requests, with reserved concurrency
@@ -158,9 +165,14 @@ class Function:
         self.reserve(spec.concurrency)
 
     @property
+    def latest(self) -> Pool:
+        """`$LATEST`; an update of it that is under way, though the old one still serves."""
+        return self.pools[LATEST] if self._update is None else self._update
+
+    @property
     def spec(self) -> FunctionSpec:
-        """The settings of `$LATEST`, also those of an update that is under way."""
-        return self.pools[LATEST].spec if self._update is None else self._update[0]
+        """The settings of `latest`."""
+        return self.latest.spec
 
     def reserve(self, count: int | None) -> None:
         """Set the reserved concurrency; None: none is reserved."""
@@ -168,42 +180,38 @@ class Function:
         self._rate = None if not count else Bucket(10 * count, 10 * count)
         self.shared.limits.reserve(self.name, count)
 
-    def replace(self, spec: FunctionSpec, after_s: float = 0.0) -> None:
+    def replace(self, spec: FunctionSpec, activation_s: float) -> None:
         """Replace `$LATEST`, after a time in which the old one serves; its environments end after their invocation."""
-        if after_s:
-            self._update = (spec, self.loop.call_later(after_s, self.replace, spec))
-            return
-        self._end_update()
-        self.pools[LATEST].retire()
-        self.pools[LATEST] = Pool(self, spec)
+        self._update = update = Pool(self, spec, activation_s, "update")
+        if activation_s:
+            self.loop.call_later(activation_s, self._take_over, update)
+        else:
+            self._take_over(update)
 
     def settle(self) -> None:
         """Take over an update whose time has come, though a busy loop has not called its timer yet.
 
         Whoever is answered that the update is over is served by the new code.
         """
-        if self._update is not None and self._update[1].when() <= self.loop.time():
-            self.replace(self._update[0])
+        if self._update is not None and not self._update.state.settle(self.loop.time()).in_progress:
+            self._take_over(self._update)
 
-    def _end_update(self) -> None:
-        if self._update is not None:
-            self._update[1].cancel()
-            self._update = None
+    def _take_over(self, update: Pool) -> None:
+        if self._update is update:
+            self.pools[LATEST].retire()
+            self.pools[LATEST], self._update = update, None
 
-    def publish(self, spec: FunctionSpec, pending_s: float = 0.0) -> None:
+    def publish(self, spec: FunctionSpec, activation_s: float) -> None:
         """Add the version `spec.version`."""
         self.changed = False
         self.last_version = int(spec.version)
-        self.pools[spec.version] = Pool(self, spec, pending_s)
+        self.pools[spec.version] = Pool(self, spec, activation_s)
 
     def invoke(self, pool: Pool, invocation: Invocation) -> None:
         """Run it, or refuse it. While its version is being created, it waits."""
-        if pool.active_s:
-            left_s = pool.active_s - self.loop.time()
-            if left_s > 0:
-                self.loop.call_later(left_s, self.invoke, pool, invocation)
-                return
-            pool.active_s = 0.0
+        if pool.state.pending and pool.state.settle(self.loop.time()).pending:
+            self.loop.call_at(pool.state.settled_s, self.invoke, pool, invocation)
+            return
         reserved, limits = self.reserved, self.shared.limits
         if reserved is not None:
             if self._in_flight >= reserved:
@@ -247,7 +255,7 @@ class Function:
 
     def remove(self) -> None:
         """End its environments after their invocations: the function is deleted."""
-        self._end_update()
+        self._update = None
         for pool in self.pools.values():
             pool.retire()
         self.shared.limits.reserve(self.name, None)
@@ -255,7 +263,7 @@ class Function:
     async def stop(self) -> None:
         """End all environments and wait for their end."""
         self.stopping = True
-        self._end_update()
+        self._update = None
         environments = list(self.environments.values())
         for environment in environments:
             environment.stop()

@@ -58,12 +58,11 @@ class Control:
         self._events = events
         self._region = shared.config.region
         self._activation_s = shared.config.activation_s
-        self._states: dict[tuple[str, str], VersionState] = {}
         self._downloads: dict[str, FunctionSpec] = {}  # by the secret part of their URL
         self.endpoint = ""
         self.leaving: list[Function] = []  # deleted, but not all of their environments have ended
 
-    def add(self, spec: FunctionSpec, pending_s: float = 0.0) -> Function:
+    def add(self, spec: FunctionSpec, activation_s: float = 0.0) -> Function:
         """Add a function of the emulator's configuration or of CreateFunction.
 
         Raises:
@@ -74,16 +73,14 @@ class Control:
                 package = unpack(Path(spec.code).read_bytes(), self._shared.scratch.path / "code")
             except BadPackage as problem:
                 raise InputError(f"function {spec.name}: {spec.code}: {problem}") from None
-            spec = msgspec.structs.replace(
-                spec, code=str(package.folder), code_sha256=package.digest, code_bytes=package.size
-            )
-        function = self._functions[spec.name] = Function(spec, self._shared, pending_s)
-        self._states[spec.name, spec.version] = VersionState("create", function.loop.time(), pending_s)
+            spec = _with_package(spec, package)
+        function = self._functions[spec.name] = Function(spec, self._shared, activation_s)
         return function
 
     def _state(self, function: Function, version: str) -> VersionState:
         function.settle()
-        return self._states[function.name, version].settle(function.loop.time())
+        pool = function.latest if version == LATEST else function.pools[version]
+        return pool.state.settle(function.loop.time())
 
     def _describe(
         self, function: Function, spec: FunctionSpec, *, qualified: bool | None = None, listed: bool = False
@@ -207,7 +204,7 @@ class Control:
         spec = self._with_code(function.spec, asked)
         if asked.dry_run:
             return self._describe(function, spec)
-        self._replace(function, spec)
+        function.replace(spec, self._activation_s)
         function.changed = True
         if asked.publish:
             return self._describe(function, self._publish(function, None, self._activation_s))
@@ -219,13 +216,9 @@ class Control:
         self._check_change(function, asked.revision_id)
         old = function.spec
         spec = with_settings(old, asked)
-        self._replace(function, spec)
+        function.replace(spec, self._activation_s)
         function.changed = function.changed or spec != old
         return self._describe(function, spec)
-
-    def _replace(self, function: Function, spec: FunctionSpec) -> None:
-        function.replace(spec, self._activation_s)
-        self._states[spec.name, spec.version] = VersionState("update", function.loop.time(), self._activation_s)
 
     def publish(self, name: str, body: bytes | bytearray) -> dict[str, Any]:
         function = self._latest(name, "PublishVersion")
@@ -239,15 +232,14 @@ class Control:
             )
         return self._describe(function, self._publish(function, asked.description))
 
-    def _publish(self, function: Function, description: str | None, pending_s: float = 0.0) -> FunctionSpec:
+    def _publish(self, function: Function, description: str | None, activation_s: float = 0.0) -> FunctionSpec:
         """Publish `$LATEST`; the last version where nothing has changed since."""
         last = function.pools.get(str(function.last_version))
         if last is not None and not function.changed:
             return last.spec
         change: dict[str, Any] = {"description": description} if description else {}
         spec = msgspec.structs.replace(function.spec, version=str(function.last_version + 1), **change)
-        function.publish(spec, pending_s)
-        self._states[spec.name, spec.version] = VersionState("create", function.loop.time(), pending_s)
+        function.publish(spec, activation_s)
         return spec
 
     def delete(self, text: str, query: str) -> None:
@@ -324,10 +316,7 @@ class Control:
             )
 
     def _with_code(self, spec: FunctionSpec, code: Code) -> FunctionSpec:
-        package = self._unpack(code)
-        return msgspec.structs.replace(
-            spec, code=str(package.folder), code_sha256=package.digest, code_bytes=package.size
-        )
+        return _with_package(spec, self._unpack(code))
 
     def _unpack(self, code: Code) -> Package:
         if code.zip_file is None:
@@ -342,6 +331,10 @@ class Control:
         except (OSError, shutil.Error) as problem:
             text = f"cannot unpack the code here: {getattr(problem, 'strerror', problem)}"
             raise Refusal("ServiceException", text) from None
+
+
+def _with_package(spec: FunctionSpec, package: Package) -> FunctionSpec:
+    return msgspec.structs.replace(spec, code=str(package.folder), code_sha256=package.digest, code_bytes=package.size)
 
 
 def page(key: str, entries: list[dict[str, Any]], asked: dict[str, str], most: int = _MOST_ITEMS) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import errno
 import hashlib
@@ -14,6 +13,7 @@ import stat
 import tempfile
 import zipfile
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 from lbench.config.limits import limits
 from lbench.config.zip_entries import ZIP_DAMAGE, open_entry
@@ -29,18 +29,12 @@ class BadPackage(Exception):
     """Not a usable zip of code; the message is AWS's where that is known."""
 
 
-class Package:
+class Package(NamedTuple):
     """Unpacked code."""
 
-    def __init__(self, folder: Path, digest: str, size: int) -> None:
-        self.folder = folder
-        self.digest = digest  # SHA-256 of the zip, hex
-        self.size = size  # bytes of the zip
-
-    @property
-    def code_sha256(self) -> str:
-        """The digest in Lambda's format, base64."""
-        return base64.b64encode(bytes.fromhex(self.digest)).decode()
+    folder: Path
+    digest: str  # SHA-256 of the zip, hex
+    size: int  # bytes of the zip
 
 
 def unpack(archive: bytes, home: Path) -> Package:

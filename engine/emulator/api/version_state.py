@@ -14,17 +14,17 @@ _REASON = "The function is being created."  # AWS gives it for updates too
 class VersionState:
     """When a version was modified, its revision, and what is under way. `_s` on the loop's clock."""
 
-    __slots__ = ("_change", "_settled_s", "modified", "revision")
+    __slots__ = ("_change", "modified", "revision", "settled_s")
 
     def __init__(self, change: Literal["create", "update"], now_s: float, activation_s: float) -> None:
         self.modified = time.strftime("%Y-%m-%dT%H:%M:%S.000+0000", time.gmtime())
         self.revision = str(uuid.uuid4())
         self._change: Literal["create", "update"] | None = change if activation_s else None
-        self._settled_s = now_s + activation_s
+        self.settled_s = now_s + activation_s
 
     def settle(self, now_s: float) -> VersionState:
         """Take note of the time: what was under way may be over, which is a new revision."""
-        if self._change is not None and now_s >= self._settled_s:
+        if self._change is not None and now_s >= self.settled_s:
             self._change = None
             self.revision = str(uuid.uuid4())
         return self

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from lbench.engine.emulator.http.server import Exchange
 
-__all__ = ["ERRORS", "Refusal", "error"]
+__all__ = ["ERRORS", "Refusal"]
 
 # Status, and the body's field of the text: AWS uses both spellings.
 ERRORS: dict[str, tuple[int, str]] = {
@@ -108,8 +108,3 @@ class Refusal(Exception):
         if self.retry_after_s is not None:
             headers += f"Retry-After: {self.retry_after_s}\r\n"
         exchange.reply(self.status, self.body(), headers)
-
-
-def error(exchange: Exchange, request_id: str, name: str, message: str) -> None:
-    """Reply with that error."""
-    Refusal(name, message).reply(exchange, request_id)

@@ -127,7 +127,7 @@ class Environment:
         left_s = began_s + self.spec.timeout_s - now_s
         invocation.delivered_s = began_s
         exchange.reply(200, invocation.event, headers_of(invocation, left_s))
-        self.process.thaw()
+        self.process.held.resume()
         self.invocations += 1
         self._deadline.set(began_s + self.spec.timeout_s)
 
@@ -201,7 +201,7 @@ class Environment:
         if taken_s < _QUICK_S and now_s - self._looked_s < _FRESH_S:
             return False
         self._looked_s = now_s
-        return self.process.out_of_memory()
+        return self.process.held.out_of_memory()
 
     # -- its init
     def _note_init(self, status: str, error_type: str | None) -> None:
@@ -226,7 +226,7 @@ class Environment:
         self._init.done(self._loop.time(), self.process.output.take())
         self._room.hold(self.process.pid)
         self._deadline.clear()
-        self.process.initialised()
+        self.process.held.initialised()
         self.process.max_memory_mb()  # known from now on, in case it crashes
 
     # -- requests of its process (runtime_api.Served)
@@ -278,7 +278,7 @@ class Environment:
         if left_s > 0.0002:  # it has had an invocation meanwhile
             self._freezing = self._loop.call_later(left_s, self._freeze_if_waiting)
         else:
-            self.process.freeze()
+            self.process.held.pause()
 
     def _forget(self, exchange: Exchange) -> None:
         if self._next is exchange:
@@ -343,7 +343,7 @@ class Environment:
         if waiting and self.init_ms is None and not self._init.again and not self._over:
             if self._deadline:  # else it was killed at the limit, which has been noted
                 kind = self._init.failure[0] if self._init.failure else "Runtime.ExitError"
-                self._note_init("error", "Runtime.OutOfMemory" if self.process.out_of_memory() else kind)
+                self._note_init("error", "Runtime.OutOfMemory" if self.process.held.out_of_memory() else kind)
             self._begin_again()
             return
         self._over = True
@@ -357,7 +357,7 @@ class Environment:
 
     def _fail(self, invocation: Invocation, code: int) -> None:
         """Fail the invocation: its process has ended."""
-        if self.process.out_of_memory():
+        if self.process.held.out_of_memory():
             self._end(endings.out_of_memory(invocation.request_id))
             return
         if self._init.failure is not None:
@@ -396,7 +396,7 @@ class Environment:
             return "starting"
         if self._current is not None and not self._answered:
             return "busy"
-        return "frozen" if self.process.frozen else "idle"
+        return "frozen" if self.process.held.frozen else "idle"
 
     def describe(self) -> dict[str, Any]:
         """Its entry in the list of environments."""

@@ -268,7 +268,7 @@ class Process:
         self._max_memory_mb = 0
         try:
             _set_limits(self._child.pid, own_user=room.user is not None)
-            self._held = shared.confinement.attach(
+            self.held = shared.confinement.attach(
                 self._child.pid, number, spec.memory_mb, self._kill, in_memory_mb=room.in_memory_mb
             )
         except OSError:
@@ -276,11 +276,6 @@ class Process:
             self.output.close()
             raise
         self._child.on_exit(on_exit)
-
-    @property
-    def frozen(self) -> bool:
-        """Whether it is paused between two invocations."""
-        return self._held.frozen
 
     @property
     def pid(self) -> int:
@@ -295,31 +290,14 @@ class Process:
         """Whether the process or one of its descendants has made that connection."""
         if is_connection_of([self.pid], peer_port, our_port):
             return True
-        return is_connection_of(self._held.descendants(), peer_port, our_port)
-
-    def initialised(self) -> None:
-        """End the init: the CPU share holds from now on."""
-        self._held.initialised()
-
-    def freeze(self) -> None:
-        """Pause the whole group."""
-        self._held.pause()
-
-    def thaw(self) -> None:
-        """Continue the group where it is paused."""
-        if self._held.frozen:
-            self._held.resume()
-
-    def out_of_memory(self) -> bool:
-        """Whether it has exceeded its memory limit."""
-        return self._held.out_of_memory()
+        return is_connection_of(self.held.descendants(), peer_port, our_port)
 
     def kill(self) -> None:
         self.max_memory_mb()
         self._kill()
 
     def _kill(self) -> None:
-        strays = [] if self._closed else self._held.strays()
+        strays = [] if self._closed else self.held.strays()
         self._child.kill()
         for pid in strays:
             with contextlib.suppress(OSError):
@@ -334,12 +312,12 @@ class Process:
         if self._closed or now - self._looked_s < within_s:
             return self._max_memory_mb
         self._looked_s = now
-        peak = self._peak_linux() if platform.system() == "Linux" else self._current_elsewhere()
-        peak = max(peak, self._held.peak_bytes())
+        peak = max(self._peak_bytes(), self.held.peak_bytes())
         self._max_memory_mb = max(self._max_memory_mb, -(-peak // 1_048_576))
         return self._max_memory_mb
 
-    def _peak_linux(self) -> int:
+    def _peak_bytes(self) -> int:
+        """The peak of the first process, by a descriptor that stays open; 0: the system does not report it."""
         with contextlib.suppress(OSError, IndexError, ValueError):
             if self._status is None:
                 self._status = os.open(f"/proc/{self.pid}/status", os.O_RDONLY)
@@ -347,17 +325,10 @@ class Process:
             return int(text.split(b"VmHWM:", 1)[1].split(None, 1)[0]) * 1024
         return 0
 
-    def _current_elsewhere(self) -> int:
-        import psutil
-
-        with contextlib.suppress(psutil.Error):
-            return int(psutil.Process(self.pid).memory_info().rss)
-        return 0
-
     def close(self) -> None:
         """Release the resources of a process that has ended."""
         self._closed = True
-        self._held.detach()
+        self.held.detach()
         self.output.close()
         if self._status is not None:
             os.close(self._status)

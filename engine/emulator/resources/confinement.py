@@ -165,8 +165,6 @@ class Confinement:
 
     def close(self) -> None:
         """Remove all cgroups. The guard belongs to the caller, who closes it afterwards."""
-        self.cpu.close()
-        self.memory.close()
         self._agenda.close()
         for home in self._homes:
             home.close()

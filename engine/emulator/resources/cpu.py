@@ -89,9 +89,6 @@ class CpuShare(Protocol):
             OSError: the machine refuses.
         """
 
-    def close(self) -> None:
-        """Remove all that the method has made, after all environments are detached."""
-
 
 class Signalled:
     """A tree of processes that is paused by signals; the base of all methods."""
@@ -152,9 +149,6 @@ class NoShare:
     def attach(self, tree: Tree, share: float) -> Signalled:
         """Pause and resume the group only."""
         return Signalled(tree)
-
-    def close(self) -> None:
-        """Remove nothing."""
 
 
 def duty_cycle_works() -> bool:

@@ -189,6 +189,3 @@ class DutyCycle:
         """Hold the tree at its share after its init."""
         self.groups += 1
         return _Cycled(tree, share, self)
-
-    def close(self) -> None:
-        """Remove nothing: the agenda belongs to the caller."""

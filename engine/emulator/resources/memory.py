@@ -62,9 +62,6 @@ class MemoryLimit(Protocol):
             OSError: the machine refuses.
         """
 
-    def close(self) -> None:
-        """Remove all that the method has made."""
-
 
 def peak_bytes(pid: int) -> int:
     """The peak resident memory of a process; 0: it has ended, or the system does not report it."""
@@ -133,9 +130,6 @@ class CgroupMemory:
         except OSError:
             polled.detach()
             raise
-
-    def close(self) -> None:
-        """Remove nothing: the home belongs to the caller."""
 
 
 class _Polled:
@@ -230,6 +224,3 @@ class PolledMemory:
     def attach(self, tree: Tree, limit_mb: int, kill: Callable[[], None], in_memory_mb: int = 0) -> _Polled:
         """Start to poll the tree, whose files in memory do not count."""
         return _Polled(tree, limit_mb, kill, self)
-
-    def close(self) -> None:
-        """Remove nothing: the agenda belongs to the caller."""

@@ -49,6 +49,3 @@ class QuotaShare:
     def attach(self, tree: Tree, share: float) -> _Quota:
         """Move the tree into a cgroup with two CPUs for its init, and its share afterwards."""
         return _Quota(tree, share, self.home)
-
-    def close(self) -> None:
-        """Remove nothing: the home belongs to the caller."""
