@@ -421,7 +421,7 @@ class LbenchApp(Commands):
         self._inputs.begin(self._ask_for_axis(plan, name, then))
 
     async def _ask_for_axis(self, plan: Plan, name: str | None, then: Callable[[], None] | None) -> None:
-        from lbench.tui.aside import aside
+        from lbench.engine.processes.daemon_thread import in_daemon_thread
         from lbench.tui.scaling.sweep_run import pinned, proposed_axis, sweep_of
         from lbench.tui.screens.ask import AskText
 
@@ -429,7 +429,7 @@ class LbenchApp(Commands):
         if plan.workload not in registry.all_names():
             self.notify(f"reading {plan.workload}", timeout=2)
         try:
-            copied = await aside(lambda: pinned(plan), name="own-file")
+            copied = await in_daemon_thread(lambda: pinned(plan), name="own-file")
             proposed = proposed_axis(copied, name)
         except LbenchError as error:  # an own file that is not there, or cannot be used now
             self.notify(str(error), severity="error")

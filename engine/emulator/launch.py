@@ -110,27 +110,6 @@ class RunningEmulator:
             self.child.stdout.close()
 
 
-async def _first_line(child: children.Child) -> str:
-    """The first line of its standard output; empty where it ended without one."""
-    assert child.stdout is not None
-    loop = asyncio.get_running_loop()
-    descriptor = child.stdout.fileno()
-    os.set_blocking(descriptor, False)
-    line = b""
-    while not line.endswith(b"\n"):
-        ready = asyncio.Event()
-        loop.add_reader(descriptor, ready.set)
-        try:
-            await ready.wait()
-        finally:
-            loop.remove_reader(descriptor)
-        chunk = os.read(descriptor, 256)
-        if not chunk:
-            return ""
-        line += chunk
-    return line.decode().strip()
-
-
 async def launch(
     functions: Sequence[FunctionSpec],
     *,
@@ -180,7 +159,7 @@ async def launch(
     try:
         await asyncio.get_running_loop().run_in_executor(None, _send, child, msgspec.json.encode(config) + b"\n")
         async with asyncio.timeout(_START_LIMIT_S):
-            running.endpoint = await _first_line(child)
+            running.endpoint = (await child.first_line()).decode().strip()
     except TimeoutError:
         await running.stop()
         raise BackendError(f"the emulator did not start within {_START_LIMIT_S:.0f} s: is the machine busy?") from None

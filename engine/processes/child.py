@@ -61,6 +61,25 @@ class Child:
         """Run `callback(exit code)` on the loop when the process has ended."""
         self.exited.add_done_callback(lambda future: callback(future.result()))
 
+    async def first_line(self) -> bytes:
+        """The first line of its standard output; empty where it ended without one."""
+        assert self.stdout is not None
+        descriptor = self.stdout.fileno()
+        os.set_blocking(descriptor, False)
+        line = b""
+        while not line.endswith(b"\n"):
+            ready = asyncio.Event()
+            self._loop.add_reader(descriptor, ready.set)
+            try:
+                await ready.wait()
+            finally:
+                self._loop.remove_reader(descriptor)
+            chunk = os.read(descriptor, 256)
+            if not chunk:
+                return b""
+            line += chunk
+        return line
+
     async def wait(self) -> int:
         """Its exit code."""
         return await asyncio.shield(self.exited)

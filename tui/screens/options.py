@@ -12,8 +12,8 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 
 from lbench.engine.plan.plan import Plan
+from lbench.engine.processes.daemon_thread import in_daemon_thread
 from lbench.errors import LbenchError
-from lbench.tui.aside import aside
 from lbench.tui.host import LbenchScreen
 from lbench.tui.widgets.prose import Prose
 from lbench.tui.widgets.scroll import Scroll
@@ -85,7 +85,7 @@ class OptionsScreen(LbenchScreen[None]):
 
     async def _show_options(self, columns: int) -> None:
         try:
-            arguments = await aside(lambda: estimate_arguments(self._plan), name="own-file")
+            arguments = await in_daemon_thread(lambda: estimate_arguments(self._plan), name="own-file")
         except LbenchError as error:  # an own file that has changed meanwhile
             self.query_one(Prose).set_text((f"✘ {error}", "wrong"))
             return

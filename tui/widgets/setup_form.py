@@ -13,7 +13,7 @@ from textual.widget import Widget
 
 from lbench.engine.backends import catalog
 from lbench.engine.plan.plan import Plan
-from lbench.tui.aside import aside
+from lbench.engine.processes.daemon_thread import in_daemon_thread
 from lbench.tui.draw.ink import Piece
 from lbench.tui.faults import FaultsEnd
 from lbench.tui.run_form import OWN_FIELD, OWN_FILE, Draft, OwnWorkload, RunSettings, form_fields, read_own
@@ -185,7 +185,7 @@ class SetupForm(FaultsEnd, VerticalScroll, inherit_bindings=False):
 
     @work(exclusive=True, group="own", exit_on_error=False)
     async def _read(self, typed: str) -> None:
-        self.post_message(self.OwnRead(await aside(lambda: read_own(typed), name="own-file")))
+        self.post_message(self.OwnRead(await in_daemon_thread(lambda: read_own(typed), name="own-file")))
 
     async def on_setup_form_own_read(self, message: OwnRead) -> None:
         """Show its parameters. The screen hears of it then."""

@@ -10,13 +10,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import threading
 from collections.abc import Callable
 from typing import Any, Self, TypeVar
 
 from lbench.config.aws import check_keys, prepare_chain
 from lbench.config.aws_errors import AwsError, aws_error
 from lbench.config.cli_credentials import no_credentials_text
+from lbench.engine.processes.daemon_thread import in_daemon_thread
 from lbench.errors import BackendError, InputError, LbenchError
 from lbench.workloads.sigv4 import Credentials
 
@@ -113,19 +113,11 @@ def chain_credentials() -> Callable[[], Credentials]:
     Raises:
         InputError: there are none, their source fails, or it would prompt; with the remedy.
     """
-    try:
-        source = _find(None)
-    except LbenchError:
-        raise
-    except Exception as error:  # a source may raise anything; its text is left out where it may hold a secret
-        raise aws_error(error, "looking for AWS credentials") from None
+    source = _asked(lambda: _find(None))
     kept: list[Credentials] = []
 
     def current() -> Credentials:
-        try:
-            frozen = source.get_frozen_credentials()
-        except Exception as error:
-            raise aws_error(error, "looking for AWS credentials") from None
+        frozen = _asked(source.get_frozen_credentials)
         found = Credentials(frozen.access_key, frozen.secret_key, frozen.token or None)
         if kept != [found]:
             check_keys(frozen)
@@ -147,38 +139,29 @@ def _find(profile: str | None) -> Any:
     return found
 
 
-async def _off_loop(work: Callable[[], T], patience_s: float) -> T:
-    """Run blocking work in a daemon thread: work that never ends holds up neither the loop nor the exit.
+def _asked(source: Callable[[], T]) -> T:
+    """Ask the chain or a source of it, which may raise anything; its text is left out where it may hold a secret.
 
     Raises:
-        InputError: it failed, or took longer than `patience_s`: it probably waits for a person.
+        LbenchError: it failed.
     """
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[T] = loop.create_future()
+    try:
+        return source()
+    except LbenchError:
+        raise
+    except Exception as error:
+        raise aws_error(error, "looking for AWS credentials") from None
 
-    def settle(result: T | None, error: LbenchError | None) -> None:
-        if done.done():
-            return
-        if error is not None:
-            done.set_exception(error)
-        else:
-            done.set_result(result)  # type: ignore[arg-type]
 
-    def run() -> None:
-        result, error = None, None
-        try:
-            result = work()
-        except LbenchError as raised:
-            error = raised
-        except Exception as raised:  # a source may raise anything; its text is left out where it may hold a secret
-            error = aws_error(raised, "looking for AWS credentials")
-        with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile
-            loop.call_soon_threadsafe(settle, result, error)
+async def _off_loop(source: Callable[[], T], patience_s: float) -> T:
+    """Ask in a daemon thread: a source that never answers holds up neither the loop nor the exit.
 
-    threading.Thread(target=run, name="credentials", daemon=True).start()
+    Raises:
+        LbenchError: it failed, or took longer than `patience_s`: it probably waits for a person.
+    """
     try:
         async with asyncio.timeout(patience_s):
-            return await done
+            return await in_daemon_thread(lambda: _asked(source), name="credentials")
     except TimeoutError:
         raise InputError(
             f"the source of the AWS credentials did not answer in {patience_s:g} s: does it wait for input? "

@@ -30,7 +30,7 @@ class FastClient(SignedClient):
         """
         super().__init__(place, credentials, service="lambda", what="Lambda endpoint")
         self._targets: dict[str, tuple[str, str, str]] = {}  # path, query, request target
-        common = {"host": self._pool.host, "content-type": "application/json"}
+        common = {"host": self.pool.host, "content-type": "application/json"}
         self._headers: dict[Kind, dict[str, str]] = {
             "RequestResponse": common | {"x-amz-invocation-type": "RequestResponse", "x-amz-log-type": "Tail"},
             "Event": common | {"x-amz-invocation-type": "Event"},
@@ -54,7 +54,7 @@ class FastClient(SignedClient):
             name, _, qualifier = function.rpartition(":")
         path = f"{self.base}/2015-03-31/functions/{quote(name, safe='-_.~')}/invocations"
         query = encode_query([("Qualifier", qualifier)]) if qualifier else ""
-        target = f"{self._pool.target_prefix}{path}"
+        target = f"{self.pool.target_prefix}{path}"
         self._targets[function] = path, query, f"{target}?{query}" if query else target
         return self._targets[function]
 

@@ -38,33 +38,14 @@ class SignedClient:
         """
         self._what = f"{what} {without_secrets(place.endpoint)}"
         try:
-            self._pool = HttpPool(Dialer(place.endpoint, proxy=place.proxy, ca_file=place.ca_file))
+            self.pool = HttpPool(Dialer(place.endpoint, proxy=place.proxy, ca_file=place.ca_file))
         except (ValueError, OSError) as error:
             raise BackendError(f"the {self._what} cannot be used: {without_secrets(str(error))}") from None
         self.base = quote(urlsplit(place.endpoint).path.rstrip("/"), safe="/~%")  # what all paths begin with
         self._region = place.region
         self._service = service
         self._credentials = credentials
-        self._signer = Signer(credentials(), place.region, service)
-
-    @property
-    def host(self) -> str:
-        return self._pool.host
-
-    @property
-    def target_prefix(self) -> str:
-        """Precedes the path in the request line, where a proxy needs the full URL."""
-        return self._pool.target_prefix
-
-    @property
-    def resent(self) -> int:
-        """How many requests were sent twice because an idle connection had been closed."""
-        return self._pool.resent
-
-    @property
-    def clock_offset_s(self) -> float:
-        """AWS's clock minus this machine's, where a refused signature has shown it; else 0."""
-        return self._signer.offset_s
+        self.signer = Signer(credentials(), place.region, service)
 
     async def open(self, connections: int) -> None:
         """Open this many connections.
@@ -73,7 +54,7 @@ class SignedClient:
             BackendError: the endpoint cannot be reached.
         """
         try:
-            await self._pool.open(connections)
+            await self.pool.open(connections)
         except ConnectionLost as error:
             raise BackendError(f"the {self._what} cannot be reached: {error}") from None
 
@@ -88,13 +69,13 @@ class SignedClient:
         digest = hashlib.sha256(body).hexdigest()
         for last in (False, False, True):  # at most once for the clock and once for the credentials
             credentials = self._credentials()
-            if credentials is not self._signer.credentials:
-                self._signer = Signer(credentials, self._region, self._service, offset_s=self._signer.offset_s)
-            signer, offset_s = self._signer, self._signer.offset_s
+            if credentials is not self.signer.credentials:
+                self.signer = Signer(credentials, self._region, self._service, offset_s=self.signer.offset_s)
+            signer, offset_s = self.signer, self.signer.offset_s
             signed = signer.sign("POST", path, query, headers, digest)
             signed["content-length"] = str(len(body))
-            head = request_head("POST", target, signed.items(), self._pool.hop_headers)
-            response = await self._pool.request(head, body, timeout_s)
+            head = request_head("POST", target, signed.items(), self.pool.hop_headers)
+            response = await self.pool.request(head, body, timeout_s)
             if response.status not in (400, 403) or last or not await self._corrected(response, credentials, offset_s):
                 return response
         raise AssertionError("unreachable")
@@ -104,7 +85,7 @@ class SignedClient:
         error_type = error_type_of(response)
         offset = clock_offset(error_type, text_of(response.headers, b"date"), offset_s)
         if offset is not None:
-            self._signer.offset_s = offset
+            self.signer.offset_s = offset
             return True
         renew = getattr(self._credentials, "renew", None)
         if renew is None or error_type not in _EXPIRED:
@@ -112,7 +93,7 @@ class SignedClient:
         return await renew(used) is not used
 
     async def close(self) -> None:
-        self._pool.close()
+        self.pool.close()
 
 
 def text_of(headers: Mapping[bytes, bytes], name: bytes) -> str | None:

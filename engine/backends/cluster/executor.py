@@ -15,13 +15,13 @@ import inspect
 import os
 import signal
 import sys
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from lbench.engine.backends.cluster import remote
 from lbench.engine.backends.cluster.backend import LostWorker
+from lbench.engine.processes.daemon_thread import in_daemon_thread
 from lbench.errors import BackendError, InputError
 from lbench.workloads.encoding import encode
 from lbench.workloads.signatures import parameters_of
@@ -51,7 +51,8 @@ async def try_factory(name: str) -> None:
 async def _made(name: str) -> Any:
     factory = await asyncio.to_thread(find_factory, name)
     try:
-        made = await _in_thread(factory)
+        async with asyncio.timeout(_MAKE_S):
+            made = await in_daemon_thread(factory, name="executor")
     except TimeoutError:
         raise BackendError(f"executor: {name} did not return within {_MAKE_S:g} s") from None
     except BaseException as error:  # a person's code: sys.exit too
@@ -61,42 +62,6 @@ async def _made(name: str) -> Any:
     if not callable(getattr(made, "submit", None)) or not callable(getattr(made, "shutdown", None)):
         raise BackendError(f"executor: {name} must give a concurrent.futures.Executor, got {type(made).__name__}")
     return made
-
-
-async def _in_thread(function: Callable[[], Any]) -> Any:
-    """Call a function in a thread that keeps nobody from ending."""
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[Any] = loop.create_future()
-
-    def settle(value: Any, error: BaseException | None) -> None:
-        if not done.done():
-            if error is None:
-                done.set_result(value)
-            else:
-                done.set_exception(_Raised(error))
-
-    def work() -> None:
-        value, raised = None, None
-        try:
-            value = function()
-        except BaseException as error:
-            raised = error
-        with contextlib.suppress(RuntimeError):  # the loop is closed
-            loop.call_soon_threadsafe(settle, value, raised)
-
-    threading.Thread(target=work, name="executor", daemon=True).start()
-    try:
-        async with asyncio.timeout(_MAKE_S):
-            return await done
-    except _Raised as raised:
-        raise raised.error from None
-
-
-class _Raised(Exception):
-    """What a person's code raised; a future holds no StopIteration and no SystemExit as such."""
-
-    def __init__(self, error: BaseException) -> None:
-        self.error = error
 
 
 def find_factory(name: str) -> Any:
@@ -274,7 +239,7 @@ async def _shut_down(executor: Any) -> None:
 
     with contextlib.suppress(Exception):
         async with asyncio.timeout(_SHUT_S):
-            await _in_thread(shut_down)
+            await in_daemon_thread(shut_down, name="executor")
     _kill(executor)
 
 

@@ -64,11 +64,9 @@ class LocalCluster:
             await self.stop()
             raise BackendError(f"dask: a local cluster cannot start in {folder}: {error.strerror}") from None
         guard.watch(child.pid)
-        assert child.stdout is not None
         try:
             async with asyncio.timeout(_START_S):
-                line = await _read_line(child.stdout.fileno())
-            found = json.loads(line)
+                found = json.loads(await child.first_line())
         except (TimeoutError, ValueError):
             why = (folder / _LOG).read_text("utf-8", "replace").strip().splitlines()[-1:] or ["no answer"]
             await self.stop()
@@ -104,18 +102,6 @@ def _sweep() -> None:
             ours = folder.lstat().st_uid == os.getuid() and not folder.is_symlink()
             if ours and process.isdigit() and not children.is_there(int(process)):
                 shutil.rmtree(folder, ignore_errors=True)
-
-
-async def _read_line(descriptor: int) -> bytes:
-    """The first line of a pipe; what there is of it where the pipe ends before."""
-    loop = asyncio.get_running_loop()
-    reader = asyncio.StreamReader()
-    with open(descriptor, "rb", buffering=0, closefd=False) as pipe:  # noqa: ASYNC230 - only wrapped
-        transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), pipe)
-        try:
-            return await reader.readline()
-        finally:
-            transport.close()
 
 
 async def _serve(workers: int, folder: str) -> None:

@@ -37,8 +37,8 @@ class Fronted(Waiting):
         self._client = SignedClient(place, credentials, service="execute-api", what="HTTP API")
         super().__init__(self._client)
         self._path = f"{self._client.base}/{quote(route, safe='-_.~')}"
-        self._target = f"{self._client.target_prefix}{self._path}"
-        self._headers = {"host": self._client.host, "content-type": "application/json"}
+        self._target = f"{self._client.pool.target_prefix}{self._path}"
+        self._headers = {"host": self._client.pool.host, "content-type": "application/json"}
         self._timeout_s = timeout_s
 
     async def carry(

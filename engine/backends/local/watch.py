@@ -122,7 +122,7 @@ class _Watch:
 
 
 def watch_if_asked() -> None:
-    """Watch this process from here on, if whoever started it asked for that."""
+    """Watch this process from here on, if the launching process asked for that."""
     file = os.environ.pop(WATCH, None)
     if file is not None:
         sys.addaudithook(_Watch(file))

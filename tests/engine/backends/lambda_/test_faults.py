@@ -299,7 +299,7 @@ async def test_a_thousand_faults_of_all_kinds_lose_no_task_and_count_none_twice(
         result = await runner.run(numbers())
         client = backend._transport._client  # type: ignore[union-attr]
         assert isinstance(client, FastClient)
-        resent = client.resent
+        resent = client.pool.resent
 
     assert result == list(range(TASKS))
     assert sorted(seen) == [(number, number) for number in range(TASKS)]

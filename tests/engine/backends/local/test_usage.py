@@ -1,4 +1,4 @@
-"""What tasks do with their time is counted over a run, and not told where that would be a guess."""
+"""What tasks do with their time is counted over a run, and left out where it would be a guess."""
 
 from __future__ import annotations
 
