@@ -69,7 +69,7 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
     hedge: (
         Annotated[
             float,
-            Meta(ge=0.5, lt=1, description="AWS only: duplicate tasks slower than this quantile, for example 0.95"),
+            Meta(ge=0.5, lt=1, description="duplicates tasks above this quantile (AWS, simulated), for example 0.95"),
         ]
         | None
     ) = None
@@ -82,6 +82,8 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
     ] = None
 
 
+# Each of these fields, and the plan's own that it is.
+_OF_PLAN = {name: {"limit": "for_s", "timeout": "timeout_s"}.get(name, name) for name in RunSettings.__struct_fields__}
 _OF_DATA = ("data", "encoding")  # only where the workload reads a file
 
 
@@ -221,20 +223,7 @@ class Draft:
         self._own_values = plan.params if own else {}
         if not own:
             self.params[plan.workload] |= {name: text_of(value) for name, value in plan.params.items()}
-        self.run = {
-            "tasks": text_of(plan.tasks),
-            "repeats": text_of(plan.repeats),
-            "limit": text_of(plan.for_s),
-            "warmup": text_of(plan.warmup),
-            "schedule": text_of(plan.schedule),
-            "seed": text_of(plan.seed),
-            "timeout": text_of(plan.timeout_s),
-            "retries": text_of(plan.retries),
-            "hedge": text_of(plan.hedge),
-            "max_usd": text_of(plan.max_usd),
-            "data": text_of(plan.data),
-            "encoding": text_of(plan.encoding),
-        }
+        self.run = {name: text_of(getattr(plan, own)) for name, own in _OF_PLAN.items()}
         self.backends: list[BackendForm] = []
         for name in catalog.names():
             choices = [choice for choice in plan.backends if choice.name == name]
@@ -448,19 +437,9 @@ class Draft:
             self._plan,
             workload=description.pinned,
             params={name: value for name, value in values.items() if written[name] != usual[name]},
-            seed=run.seed,
-            tasks=run.tasks,
             backends=[self._choice(form) for form in self.backends if form.chosen],
-            repeats=run.repeats,
-            for_s=run.limit,
-            warmup=run.warmup,
-            schedule=run.schedule,
-            timeout_s=run.timeout,
-            retries=run.retries,
-            hedge=run.hedge,
-            max_usd=run.max_usd,
-            data=None if run.data is None else str(typed_path(run.data).absolute()),
-            encoding=run.encoding,
+            **{own: getattr(run, name) for name, own in _OF_PLAN.items()}
+            | {"data": None if run.data is None else str(typed_path(run.data).absolute())},
         )
         if self.workload == FUNCTION:  # options that the form does not show, of the comparison that it began with
             plan = with_payload(msgspec.structs.replace(plan, batch=None, cold_repeats=0, audit=False), None)

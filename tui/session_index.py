@@ -73,15 +73,6 @@ class Entry(msgspec.Struct, frozen=True):
         """What tells it from all others."""
         return self.recorded.path, self.part or 0
 
-    @property
-    def state(self) -> str:
-        """One of complete, running, stopped, damaged."""
-        if self.recorded.error is not None:
-            return "damaged"
-        if self.recorded.running:
-            return "running"
-        return "complete" if self.recorded.complete else "stopped"
-
 
 class _Kept(msgspec.Struct):
     version: int

@@ -28,6 +28,7 @@ __all__ = [
 ]
 
 EMULATED = "°"  # beside a figure that is not of AWS itself
+_ROLES = ("quiet", "hairline", "bar", "bright", "key", "right", "wrong")  # as the style sheet names them: $lb-quiet
 _BAND = "~"  # before a role: the band of its curve
 _ACCENT_NAMES = ("sequential", "threads", "processes", "emulated", "lambda", "simulated")
 
@@ -254,13 +255,7 @@ def textual_theme(palette: Palette) -> Theme:
         boost=palette.bar,
         dark=palette.dark,
         variables={
-            "lb-quiet": palette.quiet,
-            "lb-hairline": palette.hairline,
-            "lb-bar": palette.bar,
-            "lb-bright": palette.bright,
-            "lb-key": palette.key,
-            "lb-right": palette.right,
-            "lb-wrong": palette.wrong,
+            **{f"lb-{role}": getattr(palette, role) for role in _ROLES},
             "border": palette.hairline,
             "border-blurred": palette.hairline,
             "input-cursor-background": palette.text,

@@ -12,9 +12,10 @@ import msgspec
 from lbench.engine.journal.events import JOURNAL_VERSION, Event, decode_event
 from lbench.errors import SessionFileError, utf8
 
-__all__ = ["Head", "check_first", "cut_lines", "read_events"]
+__all__ = ["Head", "check_first", "cut_lines", "is_journal", "read_events"]
 
-_FIRST_BYTES = b'{"event":"session"'
+_EVENT = b'{"event"'
+_FIRST_BYTES = _EVENT + b':"session"'
 
 
 class Head(msgspec.Struct):
@@ -25,6 +26,19 @@ class Head(msgspec.Struct):
 
 
 _head_decoder = msgspec.json.Decoder(Head)
+
+
+def is_journal(path: Path) -> bool:
+    """Whether a file begins as a journal does, which any other reader may then refuse.
+
+    Raises:
+        SessionFileError: it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return utf8(file.read(64)).lstrip().startswith(_EVENT)
+    except OSError as error:
+        raise SessionFileError(f"{path} cannot be read: {error.strerror}") from None
 
 
 def cut_lines(buffer: bytearray) -> bytes:

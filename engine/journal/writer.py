@@ -175,11 +175,11 @@ class Journal:
             if not future.done():
                 future.set_result(state)
 
-        def tell() -> None:
+        def report() -> None:
             state = (self._writer.written, self._writer.backlog())
             self._loop.call_soon_threadsafe(settle, state)
 
-        self._writer.put(tell)
+        self._writer.put(report)
         return await future
 
     async def sync(self) -> None:

@@ -157,10 +157,6 @@ class Follower:
         self._buffer = bytearray()
         self._problems: list[str] = []
 
-    def fileno(self) -> int:
-        """The socket's file descriptor, for `select`."""
-        return self._socket.fileno()
-
     def command(self, command: str, **fields: Any) -> None:
         """Send a command; a refusal appears in `problems`."""
         with contextlib.suppress(OSError):

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -42,6 +43,14 @@ class Recorded(msgspec.Struct, frozen=True, kw_only=True):
     machine: str | None = None  # host name
     cpu_model: str | None = None
     error: str | None = None  # why it cannot be read
+
+    @property
+    def state(self) -> Literal["complete", "running", "stopped", "damaged"]:
+        if self.error is not None:
+            return "damaged"
+        if self.running:
+            return "running"
+        return "complete" if self.complete else "stopped"
 
     @property
     def runs_done(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from lbench.engine.journal.events import RunPlanned
@@ -12,9 +12,9 @@ from lbench.engine.journal.writer import JOURNAL_NAME
 from lbench.engine.session.index import session_folders
 from lbench.errors import LbenchError
 
-__all__ = ["earlier_parts", "sweep_folders", "sweep_id"]
+__all__ = ["earlier_parts", "recent_sweeps", "sweep_folders", "sweep_id"]
 
-_LOOKED_AT = 200  # newest sessions among which the parts of a sweep are sought
+_LOOKED_AT = 200  # newest sessions among which sweeps are sought
 _HEAD = 50  # events, among which is the first planned run
 
 
@@ -28,13 +28,24 @@ def sweep_id(folder: Path) -> str | None:
     return None if planned is None or planned.sweep is None else planned.sweep.id
 
 
+def recent_sweeps() -> Iterator[tuple[Path, str]]:
+    """The newest recorded sessions of sweeps and tunings, the newest first, each with its id.
+
+    Raises:
+        InputError: the folder of sessions cannot be read.
+    """
+    for folder in session_folders()[:_LOOKED_AT]:
+        if (identity := sweep_id(folder)) is not None:
+            yield folder, identity
+
+
 def sweep_folders(identity: str) -> list[Path]:
     """The recorded sessions of a sweep, the oldest first.
 
     Raises:
         InputError: the folder of sessions cannot be read.
     """
-    return [folder for folder in reversed(session_folders()[:_LOOKED_AT]) if sweep_id(folder) == identity]
+    return [folder for folder, other in recent_sweeps() if other == identity][::-1]
 
 
 def earlier_parts(folder: Path, besides: Collection[Path] = ()) -> list[Path]:

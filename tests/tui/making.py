@@ -203,10 +203,10 @@ def events(
     now = START
     events: list[tuple[datetime, Event]] = []
 
-    def tell(event: Event, at: datetime | None = None) -> None:
+    def record(event: Event, at: datetime | None = None) -> None:
         events.append((at or now, event))
 
-    tell(
+    record(
         SessionStarted(
             id=identity,
             name="the first comparison",
@@ -224,7 +224,7 @@ def events(
         )
     ]
     for kind, repeat, run in runs:
-        tell(
+        record(
             RunPlanned(
                 run=run,
                 workload="mandelbrot",
@@ -241,11 +241,11 @@ def events(
         )
     for kind, repeat, run in runs:
         if repeat == 0:
-            tell(Phase(f"starting {kind.backend}"))
+            record(Phase(f"starting {kind.backend}"))
             now += timedelta(seconds=0.5)
-            tell(Phase(""))
+            record(Phase(""))
         zero = now
-        tell(
+        record(
             RunStarted(
                 run=run,
                 started=zero.isoformat(timespec="milliseconds"),
@@ -259,37 +259,37 @@ def events(
                 capacity=kind.places,
             )
         )
-        tell(StageStarted(run=run, index=0, tasks=tasks, at_s=0.001))
+        record(StageStarted(run=run, index=0, tasks=tasks, at_s=0.001))
         attempts = _numbered(_attempts(kind, run, tasks, rng, warm=repeat > 0))
         stop_s = attempts[len(attempts) // 2][0] if kind.backend == failing else None
         last = 0.0
         for at_s, event in attempts:
             if stop_s is not None and at_s > stop_s:
                 break
-            tell(event, zero + timedelta(seconds=at_s))
+            record(event, zero + timedelta(seconds=at_s))
             last = at_s
         now = zero + timedelta(seconds=last + 0.002)
         if stop_s is None:
-            tell(StageEnded(run=run, index=0, at_s=last + 0.001))
+            record(StageEnded(run=run, index=0, at_s=last + 0.001))
             if kind.remote:
                 for place in range(min(kind.places, 64)):
                     info = LambdaEnvironment(id=f"env{place}", init_ms=600.0, memory_mb=1769, cpu_share_method="cgroup")
-                    tell(EnvironmentSeen(run=run, info=info))
+                    record(EnvironmentSeen(run=run, info=info))
         driver = Driver(0.05, 0.001, 0.002, 0.004, 0.3, 0.9)
         status = "ok" if stop_s is None else "failed"
         why = None if stop_s is None else "task 17 failed 3 times: ValueError: row 17 cannot be computed"
-        tell(
+        record(
             RunEnded(
                 run=run, status=status, makespan_s=last + 0.002 if stop_s is None else None, driver=driver, error=why
             )
         )
         if stop_s is None:
-            tell(Phase(f"checking the answer of {kind.backend}"))
+            record(Phase(f"checking the answer of {kind.backend}"))
             now += timedelta(seconds=0.2)
-            tell(Answered(run=run, answer=Answer(True, "every count is the same", "d1935")))
-            tell(Phase(""))
-    tell(Warned("load", "the machine was busy (load 3.1 on 8 cores): results may be slow", None))
-    tell(SessionEnded(complete=failing is None, reason=None if failing is None else "a run failed"))
+            record(Answered(run=run, answer=Answer(True, "every count is the same", "d1935")))
+            record(Phase(""))
+    record(Warned("load", "the machine was busy (load 3.1 on 8 cores): results may be slow", None))
+    record(SessionEnded(complete=failing is None, reason=None if failing is None else "a run failed"))
     return events
 
 

@@ -59,11 +59,11 @@ def sweep_events(
     now = making.START
     events: list[tuple[datetime, Event]] = []
 
-    def tell(event: Event) -> None:
+    def record(event: Event) -> None:
         events.append((now, event))
 
     created = now.isoformat(timespec="milliseconds")
-    tell(
+    record(
         SessionStarted(
             id=identity,
             name=identity,
@@ -84,7 +84,7 @@ def sweep_events(
                 number += 1
                 runs.append((kind, repeat, f"r{number}"))
         for kind, repeat, run in runs:
-            tell(
+            record(
                 RunPlanned(
                     run=run,
                     workload="random_forest",
@@ -105,7 +105,7 @@ def sweep_events(
             usual_s = _SECONDS[kind.backend](place) if points is None else _tuned_s(point)
             took_s = factor * usual_s * rng.uniform(0.94, 1.09)
             zero = now.isoformat(timespec="milliseconds")
-            tell(
+            record(
                 RunStarted(
                     run=run,
                     started=zero,
@@ -119,15 +119,15 @@ def sweep_events(
                     capacity=kind.places,
                 )
             )
-            tell(StageStarted(run=run, index=0, tasks=point.get("tasks", 1), at_s=0.001))
+            record(StageStarted(run=run, index=0, tasks=point.get("tasks", 1), at_s=0.001))
             name = "e00" if kind.remote else None
-            tell(
+            record(
                 Dispatched(
                     run=run, n=0, stage=0, task=0, attempt=0, queued_s=0.001, dispatched_s=0.002, environment=name
                 )
             )
             now += timedelta(seconds=took_s)
-            tell(
+            record(
                 Returned(
                     run=run,
                     n=0,
@@ -146,8 +146,8 @@ def sweep_events(
                     via_s3=False,
                 )
             )
-            tell(StageEnded(run=run, index=0, at_s=took_s - 0.001))
-            tell(
+            record(StageEnded(run=run, index=0, at_s=took_s - 0.001))
+            record(
                 RunEnded(
                     run=run,
                     status="ok",
@@ -156,11 +156,11 @@ def sweep_events(
                     error=None,
                 )
             )
-            tell(Answered(run=run, answer=Answer(True, "the accuracy is the same", f"d{place}")))
+            record(Answered(run=run, answer=Answer(True, "the accuracy is the same", f"d{place}")))
         names = [run for _, _, run in runs]
-        tell(ComparisonEnded(f"c{place}", names, "count", repeats, f"{repeats} repeats, as asked"))
+        record(ComparisonEnded(f"c{place}", names, "count", repeats, f"{repeats} repeats, as asked"))
     if whole:
-        tell(SessionEnded(complete=True, reason=None))
+        record(SessionEnded(complete=True, reason=None))
     return events
 
 

@@ -87,7 +87,7 @@ def test_an_engine_that_cannot_be_started_for_an_unknown_reason_is_reported(
 
 
 @pytest.mark.filterwarnings("error")
-def test_a_thread_that_ends_after_the_app_was_left_is_told_so(app_of: AppOf) -> None:
+def test_a_thread_that_ends_after_the_app_was_left_raises(app_of: AppOf) -> None:
     async def leave() -> LbenchApp:
         app = app_of()
         async with app.run_test():

@@ -230,7 +230,7 @@ class Shelf:
         if kind == "record":
             feed = RecordedFeed.of(sessions / "20261101-000000-0000")
         elif kind == "explored":
-            feed = RecordedFeed.of_folder(self._explored)
+            feed = RecordedFeed.of(self._explored)
         app = LbenchApp(feed, plan=TINY, terminal=Terminal(fps=30), on_hangup="stop")
         app.animation_level = "none"
         return app

@@ -12,8 +12,8 @@ WHY = "no AWS credentials: set AWS_PROFILE"
 PLAN = Plan(workload="mandelbrot", backends=[parse_backend("lambda", {})])
 
 
-class Told:
-    """A follower that tells what it is given."""
+class RecordedFollower:
+    """A follower that gives these events and keeps the plans it is sent."""
 
     def __init__(self, events: list[Event]) -> None:
         self.events = events
@@ -36,7 +36,7 @@ class Told:
 
 def test_a_plan_that_cannot_be_begun_is_reported_and_nothing_is_shown_as_running(making: Any) -> None:
     before = [event for _, event in making.events() if not isinstance(event, SessionEnded)]
-    follower = Told(before)
+    follower = RecordedFollower(before)
     feed = EngineFeed(lambda: (follower, None))  # type: ignore[arg-type,return-value]
     feed._thread.join()
     while feed.frame().behind:

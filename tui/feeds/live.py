@@ -199,7 +199,7 @@ class EngineFeed:
             now_of(view, time.time()),
             behind=behind,
             awaited_s=time.monotonic() - self._sent_s if len(view.runs) < self._awaited and not over else None,
-            problem=self._problem or self._still_refused or disk_trouble(view) or never_begun(view),
+            problem=self._problem or self.refusal or disk_trouble(view) or never_begun(view),
             folder=self._folder,
         )
 
@@ -219,10 +219,6 @@ class EngineFeed:
 
     @property
     def refusal(self) -> str | None:
-        return self._still_refused
-
-    @property
-    def _still_refused(self) -> str | None:
         """Why the newest plan was refused, until another run ends."""
         return self._refusal[0] if self._refusal is not None and self._refusal[1] == self._runs_ended else None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,12 +21,12 @@ from lbench.engine.journal.events import (
     StageStarted,
     decode_event,
 )
-from lbench.engine.journal.reader import read_events
+from lbench.engine.journal.reader import is_journal, read_events
 from lbench.engine.journal.writer import JOURNAL_NAME
 from lbench.engine.model import epoch_s
 from lbench.engine.session.block_process import blocks_of, reads_apart
 from lbench.engine.session.blocks import Block, steps_of
-from lbench.errors import LbenchError, SessionFileError, utf8
+from lbench.errors import LbenchError, SessionFileError
 
 __all__ = ["Clock", "Source", "Timed", "timed"]
 
@@ -70,13 +71,10 @@ class Source:
         """A session's folder, its journal, or an exported document."""
         if path.is_dir():
             path = path / JOURNAL_NAME
-        try:
-            with path.open("rb") as file:
-                head = utf8(file.read(64)).lstrip()
-        except OSError as error:
-            why = SessionFileError(f"{path} cannot be read: {error.strerror}")
-            return cls(path, lambda: _Refused(why))
-        if path.name == JOURNAL_NAME or head.startswith(b'{"event"'):
+        journal = path.name == JOURNAL_NAME
+        with contextlib.suppress(SessionFileError):  # what reads its events tells why
+            journal = journal or is_journal(path)
+        if journal:
             events, length_s = lambda: read_events(path), lambda: _journal_length_s(path)
             return cls(path, events, length_s, lambda: blocks_of(path), apart=reads_apart(path))
         return cls(path, lambda: document_events(path), lambda: document_length_s(path), lambda: _document_blocks(path))
@@ -137,19 +135,6 @@ def _journal_length_s(path: Path) -> float:
         return _span_s(timed(decode_event(line) for line in [*head, *tail] if line.endswith(b"\n")))
     except msgspec.MsgspecError as error:
         raise SessionFileError(f"{path} is damaged: {error}") from None
-
-
-class _Refused:
-    """An iterator that raises the reason why there are no events."""
-
-    def __init__(self, why: LbenchError) -> None:
-        self._why = why
-
-    def __iter__(self) -> Iterator[Event]:
-        return self
-
-    def __next__(self) -> Event:
-        raise self._why
 
 
 class Clock:

@@ -51,10 +51,6 @@ class RecordedFeed:
         self._begin()
 
     @classmethod
-    def of_folder(cls, folder: Path, *, speed: float | None = None) -> RecordedFeed:
-        return cls(Source.of(folder), folder=folder, speed=speed)
-
-    @classmethod
     def of(cls, path: Path, *, speed: float | None = None, part: int | None = None) -> RecordedFeed:
         """A session's folder, its journal, or an exported document.
 

@@ -14,8 +14,7 @@ from lbench.analysis.tuning import Tuned, caveats, memory_text, tuned, tuning_se
 from lbench.engine.billing.bill import run_bill
 from lbench.engine.journal.writer import JOURNAL_NAME
 from lbench.engine.model import Sweep
-from lbench.engine.session.index import session_folders
-from lbench.engine.session.sweeps import sweep_folders, sweep_id
+from lbench.engine.session.sweeps import recent_sweeps, sweep_folders
 from lbench.engine.session.view import SessionView, fold, load_folder
 from lbench.errors import InputError
 from lbench.tui.feeds.records import Source
@@ -23,7 +22,6 @@ from lbench.tui.feeds.records import Source
 __all__ = ["NO_SWEEP", "Swept", "load_sweep", "load_view"]
 
 NO_SWEEP = "no sweep is recorded yet: s on Bench measures one, as does `lbench sweep WORKLOAD --over NAME=1..128x2`"
-_LOOKED_AT = 60  # newest sessions among which a sweep is sought
 
 
 class Swept(msgspec.Struct, frozen=True):
@@ -68,7 +66,7 @@ def load_sweep(shown: Path | None, *, predict: bool, measuring: bool = False) ->
         except InputError:
             if identity is not None or measuring:
                 return Swept([], source=shown)  # its first point is being measured
-    identity = next((one for folder in session_folders()[:_LOOKED_AT] if (one := sweep_id(folder)) is not None), None)
+    identity = next((one for _, one in recent_sweeps()), None)
     if identity is None:
         raise InputError(NO_SWEEP)
     folders = sweep_folders(identity)

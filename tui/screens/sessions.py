@@ -328,7 +328,7 @@ def _about(entry: Entry) -> list[list[Piece]]:
         return [[("   ✘ ", "wrong"), (error_of(entry), "text")], [("   ", "text"), (recorded.path, "quiet")]]
     machine = " · ".join(filter(None, [recorded.machine, recorded.cpu_model]))
     live = "running now" if recorded.runs_ended < recorded.runs else "its engine is still there"
-    state = {"complete": "complete", "running": live, "stopped": "stopped before it was done"}[entry.state]
+    state = {"complete": "complete", "running": live, "stopped": "stopped before it was done"}[entry.recorded.state]
     ended, runs = recorded.runs_done, count_text(recorded.runs, "run")
     runs = runs if ended == recorded.runs else f"{ended} of {runs}"
     count = f" · {count_text(entry.invocations, 'invocation')}" if entry.worked_out else ""

@@ -129,7 +129,7 @@ def matches(entry: Entry, text: str) -> bool:
             recorded.name or "",
             recorded.machine or "",
             recorded.cpu_model or "",
-            entry.state,
+            entry.recorded.state,
             local_time(entry),
         ]
         + recorded.workloads
@@ -287,7 +287,7 @@ class SessionTable(Lines, can_focus=True):
 
     def _row(self, entry: Entry, here: bool, columns: list[_Column], widths: list[int], width: int) -> Strip:
         bad = any(one.wrong or one.failed for one in entry.verdict)
-        glyph, role = GLYPHS["damaged" if bad else entry.state]
+        glyph, role = GLYPHS["damaged" if bad else entry.recorded.state]
         mark = "◆" if entry.recorded.path in self.marked else " "
         pieces: list[Piece] = [(mark, "key!"), ("▸" if here else " ", "key"), (glyph, role), (" ", "text")]
         for number, (column, size) in enumerate(zip(columns, widths, strict=True)):

@@ -113,7 +113,7 @@ def test_a_store_is_made_for_no_task_that_does_not_ask(fakes: Any) -> None:
         ([Task("a.b"), 1], "the job must yield lists of tasks, not list"),
     ],
 )
-def test_a_job_that_yields_something_else_is_told_what(fakes: Any, nonsense: Any, text: str) -> None:
+def test_a_job_that_yields_something_else_is_an_error_that_names_it(fakes: Any, nonsense: Any, text: str) -> None:
     def job() -> Any:
         yield nonsense
 

@@ -1,4 +1,4 @@
-"""A large document is read by a thread, in blocks, and gives what its events give; a damaged one is told as before."""
+"""A large document is read by a thread, in blocks, and gives what its events give; a damaged one is reported as before."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def explored(explored_session: Callable[[Path], Path], tmp_path: Path) -> Path:
 async def test_an_explored_session_is_shown_on_its_own_screen_as_it_was_approved(
     size: tuple[int, int], app_of: App, explored: Path, screen_text: Text, same_as: Any
 ) -> None:
-    app = app_of(RecordedFeed.of_folder(explored))
+    app = app_of(RecordedFeed.of(explored))
     async with app.run_test(size=size) as pilot:
         await wait_until_drawn(app, pilot)
         assert isinstance(app.screen, ExploreScreen)
@@ -55,7 +55,7 @@ async def test_an_explored_session_is_shown_on_its_own_screen_as_it_was_approved
 
 
 async def test_a_narrow_title_leaves_out_whole_parts(app_of: App, explored: Path, screen_text: Text) -> None:
-    app = app_of(RecordedFeed.of_folder(explored))
+    app = app_of(RecordedFeed.of(explored))
     async with app.run_test(size=(80, 24)) as pilot:
         await wait_until_drawn(app, pilot)
         title = screen_text(app).splitlines()[0]
@@ -65,7 +65,7 @@ async def test_a_narrow_title_leaves_out_whole_parts(app_of: App, explored: Path
 async def test_the_sentence_answers_with_numbers_their_spread_and_where_they_come_from(
     app_of: App, explored: Path, screen_text: Text
 ) -> None:
-    app = app_of(RecordedFeed.of_folder(explored))
+    app = app_of(RecordedFeed.of(explored))
     async with app.run_test(size=(120, 40)) as pilot:
         await wait_until_drawn(app, pilot)
         line = " ".join(" ".join(screen_text(app).splitlines()[1:3]).split())
@@ -89,7 +89,7 @@ async def test_an_exported_document_shows_the_same_figures(
 
 
 async def test_a_record_can_be_replayed_and_its_keys_are_not_those_of_exploring(app_of: App, explored: Path) -> None:
-    feed = RecordedFeed.of_folder(explored)
+    feed = RecordedFeed.of(explored)
     app = app_of(feed)
     async with app.run_test(size=(120, 40)) as pilot:
         await wait_until_drawn(app, pilot)
@@ -104,7 +104,7 @@ async def test_a_record_can_be_replayed_and_its_keys_are_not_those_of_exploring(
 
 
 async def test_no_blocks_of_an_update_that_was_overtaken_stay_on_the_screen(app_of: App, explored: Path) -> None:
-    feed = RecordedFeed.of_folder(explored, speed=1e-6)
+    feed = RecordedFeed.of(explored, speed=1e-6)
     app = app_of(feed)
     async with app.run_test(size=(120, 40)) as pilot:
         feed.seek(0.3)
@@ -136,7 +136,7 @@ async def test_a_record_that_does_not_tell_its_view_is_shown_without_a_fault(
     lines = [json.loads(line) for line in journal.read_bytes().splitlines()]
     damaged = [line | {"params": params} if line["event"] == "planned" else line for line in lines]
     journal.write_text("".join(json.dumps(line) + "\n" for line in damaged))
-    app = app_of(RecordedFeed.of_folder(explored))
+    app = app_of(RecordedFeed.of(explored))
     async with app.run_test(size=(120, 40)) as pilot:
         await wait_until_drawn(app, pilot)
         assert isinstance(app.screen, ExploreScreen)

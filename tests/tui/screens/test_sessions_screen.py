@@ -134,7 +134,7 @@ async def test_sessions_of_every_state_are_listed_newest_first(
             "20261120-090000-c001",
         ]
         assert len(table.entries) == 7
-        states = {entry.recorded.id: entry.state for entry in table.entries}
+        states = {entry.recorded.id: entry.recorded.state for entry in table.entries}
         assert states["20261122-120000-abcd"] == "complete"
         assert states["20261120-090000-c001"] == "stopped"
         assert [state for name, state in states.items() if name.startswith("20261119")] == ["damaged"] * 4
@@ -212,8 +212,8 @@ async def test_a_label_that_is_too_long_is_refused_where_it_was_typed(key: str, 
         await pilot.press("enter")
         await pilot.pause()
         assert app.screen is asked and asked.query_one(Input).value == "x" * 130
-        said = " ".join("".join(text for line in asked.query_one(Prose).pieces for text, _ in line).split())
-        assert "must have at most 120 characters, got 130" in said
+        text_shown = " ".join("".join(text for line in asked.query_one(Prose).pieces for text, _ in line).split())
+        assert "must have at most 120 characters, got 130" in text_shown
     assert read_meta(recorded) == Meta()
 
 
