@@ -135,16 +135,6 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
         return self.main.rent_usd
 
     @property
-    def cold_starts(self) -> int | None:
-        known = [line.cold_starts for line in self.lines if line.cold_starts is not None]
-        return sum(known) if known else None
-
-    @property
-    def init_p50_ms(self) -> float | None:
-        """The median init duration of the first line that has one."""
-        return next((line.init_p50_ms for line in self.lines if line.init_p50_ms is not None), None)
-
-    @property
     def crowded(self) -> bool:
         """Whether it has more environments than this machine can carry; any number of workers is a person's choice."""
         return self.oversubscribed and self.origin != "measured"

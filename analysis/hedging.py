@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from lbench.analysis.comparison import by_label
 from lbench.analysis.format import seconds_text
 from lbench.engine.cost import charges as cost
 from lbench.engine.cost.format import usd_short
@@ -16,7 +17,7 @@ from lbench.engine.session.columns import STATUSES
 from lbench.engine.session.view import RunView
 from lbench.errors import count_text
 
-__all__ = ["Hedges", "hedges_of", "hedges_sentence"]
+__all__ = ["Hedges", "hedges_of", "hedges_sentence", "hedging_lines"]
 
 _OK, _SUPERSEDED = STATUSES.index("ok"), STATUSES.index("superseded")
 
@@ -74,6 +75,16 @@ def _lost_bill(run: RunView, rows: NDArray[np.int64]) -> cost.RunCost | None:
     elapsed = np.ceil((columns["returned_s"][lost] - columns["dispatched_s"][lost]) * 1000).astype(np.int64)
     ms = np.where(billed >= 0, billed, np.clip(elapsed, 0, cost.worst_ms(pricing.deadline_s)))
     return cost.run_cost(pricing.rates, ms, memory_mb=pricing.memory_mb, ephemeral_mb=pricing.ephemeral_mb)
+
+
+def hedging_lines(runs: Iterable[RunView]) -> list[str]:
+    """A sentence for each backend of these runs that duplicated tasks."""
+    found = {label: (group, hedges_of(group)) for label, group in by_label(runs).items()}
+    return [
+        hedges_sentence(label, hedges, sum(run.known_tasks for run in group))
+        for label, (group, hedges) in found.items()
+        if hedges is not None
+    ]
 
 
 def hedges_sentence(label: str, hedges: Hedges, all_tasks: int) -> str:

@@ -84,10 +84,6 @@ class SessionComparison(msgspec.Struct, frozen=True, kw_only=True):
     threshold: float | None
 
     @property
-    def effects(self) -> list[Effect]:
-        return [row.effect for job in self.jobs for row in job.rows if row.effect is not None]
-
-    @property
     def slower(self) -> list[Row]:
         """The rows that are certainly slower than the threshold allows."""
         rows = [row for job in self.jobs for row in job.rows]

@@ -14,20 +14,11 @@ from lbench.engine.plan.plan import Plan, resolve_params
 from lbench.errors import InputError
 from lbench.workloads import registry
 
-__all__ = ["ask", "ask_about"]
-
-
-def ask(plan: Plan, ask_above_usd: float, *, yes: bool) -> None:
-    """Return if the plan is free or cheap, or if the user confirms it.
-
-    Raises:
-        InputError: the user declines, or no terminal can ask.
-    """
-    ask_about([plan], ask_above_usd, yes=yes)
+__all__ = ["ask_about"]
 
 
 def ask_about(plans: Sequence[Plan], ask_above_usd: float, *, yes: bool) -> None:
-    """As `ask`, about plans that share the limit of --max-usd.
+    """Return if the plans, which share the limit of --max-usd, are free or cheap together, or if the user confirms them.
 
     Raises:
         InputError: the user declines, or no terminal can ask.

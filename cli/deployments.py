@@ -6,14 +6,11 @@ import asyncio
 import datetime
 import sys
 from collections.abc import Coroutine
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import click
 
-if TYPE_CHECKING:
-    from lbench.config.settings import Settings
-
-__all__ = ["age", "interruptible", "open_session", "say", "settings", "stack_names"]
+__all__ = ["age", "interruptible", "open_session", "say", "stack_names"]
 
 _T = TypeVar("_T")
 
@@ -33,28 +30,18 @@ def open_session(region: str | None) -> tuple[Any, str]:
     from botocore.exceptions import UnknownRegionError
 
     from lbench.config.aws import aws_session
+    from lbench.config.settings import load
     from lbench.errors import InputError
 
     if region is not None and not region.strip():
         raise InputError("--region must be an AWS region, for example eu-west-1, got an empty text")
-    session = aws_session(settings(region=region).region)
+    session = aws_session(load({"region": region}).values.region)
     name = str(session.region_name)
     try:
         botocore.session.Session().get_partition_for_region(name)
     except UnknownRegionError:
         raise InputError(f"--region must be an AWS region, for example eu-west-1, got {name}") from None
     return session, name
-
-
-def settings(**given: str | None) -> Settings:
-    """The settings, overridden by options of the command line.
-
-    Raises:
-        InputError: a setting is invalid.
-    """
-    from lbench.config.settings import load
-
-    return load(given).values
 
 
 def stack_names(base: str, arch: str | None) -> list[str]:

@@ -19,14 +19,15 @@ from lbench.analysis.variance import variance_parts
 from lbench.engine.billing.bill import run_bill
 from lbench.engine.export.document import document, read_document
 from lbench.engine.export.document_events import document_events
+from lbench.engine.journal.reader import is_journal
 from lbench.engine.journal.writer import JOURNAL_NAME
 from lbench.engine.model import Document, Explanation, Prediction, SweepCurves, Tuning, VarianceShares
 from lbench.engine.session.index import find_session
 from lbench.engine.session.labels import Meta, read_meta
 from lbench.engine.session.view import RunView, SessionView, fold, load_journal
-from lbench.errors import InputError, SessionFileError, utf8
+from lbench.errors import InputError, SessionFileError
 
-__all__ = ["TUNE", "document_of", "load_document", "load_view", "load_views"]
+__all__ = ["TUNE", "document_of", "load_document", "load_views"]
 
 TUNE = "tune-"  # how the id of a tuning begins
 
@@ -41,24 +42,13 @@ def load_document(text: str) -> Document:
     path = _found(text)
     if path.is_dir():
         return document_of(load_whole(path), read_meta(path))
-    head = _beginning(path)
-    if head.startswith(b'{"event"'):
+    if is_journal(path):
         return document_of(load_journal(path), read_meta(path.parent))
     return read_document(path)
 
 
-def load_view(text: str) -> SessionView:
-    """A recorded session, or that of a file, as every reader sees it.
-
-    Raises:
-        InputError: no such session, or several.
-        SessionFileError: the file is no session, is damaged, or has a newer version.
-    """
-    return load_views([text])[0]
-
-
 def load_views(texts: Sequence[str]) -> list[SessionView]:
-    """As `load_view`, several at once. What one of them holds is in no other one, though it was resumed there.
+    """Recorded sessions and those of files, as readers see them. What one of them holds is in no other one.
 
     Raises:
         InputError: no such session, or several.
@@ -71,7 +61,7 @@ def load_views(texts: Sequence[str]) -> list[SessionView]:
 def _view(path: Path, besides: Sequence[Path]) -> SessionView:
     if path.is_dir():
         return load_whole(path, besides)
-    if _beginning(path).startswith(b'{"event"'):
+    if is_journal(path):
         return load_journal(path)
     return fold(document_events(path))
 
@@ -155,11 +145,3 @@ def _predictions(groups: dict[str, list[RunView]]) -> list[Prediction]:
         line = predict_comparison(compare(runs, run_bill), runs) if runs else None
         found += predictions(line, name) if line is not None else []
     return found
-
-
-def _beginning(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            return utf8(file.read(64)).lstrip()
-    except OSError as error:
-        raise SessionFileError(f"{path} cannot be read: {error.strerror}") from None

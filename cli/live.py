@@ -18,7 +18,7 @@ from lbench.cli.progress import Progress, current_runs, place_text
 from lbench.cli.tables import Column, backend_cell, table_lines
 from lbench.engine.billing.running import RunningBills
 from lbench.engine.cost.format import usd_short
-from lbench.engine.journal.events import Answered, Event, RunEnded, Warned
+from lbench.engine.journal.events import Event, RunEnded
 from lbench.engine.session.view import SessionView
 
 __all__ = ["LiveProgress", "bar"]
@@ -58,13 +58,11 @@ class LiveProgress(Progress):
         self._live.start()
 
     def event(self, event: Event, view: SessionView) -> None:
-        """Print warnings and failures."""
-        if isinstance(event, Warned) and event.code != "failed":  # it ends the session, and its end names it
-            self._write(f"warning: {event.text}")
-        elif isinstance(event, RunEnded) and event.status == "failed":
+        """Print failures, too."""
+        if isinstance(event, RunEnded) and event.status == "failed":
             self._write(f"{place_text(view.runs[event.run], view)}: ✘ {event.error or 'failed'}")
-        elif isinstance(event, Answered) and event.answer.ok is False:
-            self._write(f"{place_text(view.runs[event.run], view)}: ✘ its answer is wrong ({event.answer.check})")
+        else:
+            super().event(event, view)
 
     def draw(self, view: SessionView, now_s: Mapping[str, float]) -> None:
         """Draw a frame when it is due."""

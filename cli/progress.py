@@ -38,7 +38,11 @@ class Progress:
             self._write(line)
 
     def event(self, event: Event, view: SessionView) -> None:
-        """Show an event; the view has it already."""
+        """Show an event, which the view has already: here warnings and wrong answers."""
+        if isinstance(event, Warned) and event.code != "failed":  # it ends the session, and its end names it
+            self._write(f"warning: {event.text}")
+        elif isinstance(event, Answered) and event.answer.ok is False:
+            self._write(f"{place_text(view.runs[event.run], view)}: ✘ its answer is wrong ({event.answer.check})")
 
     def draw(self, view: SessionView, now_s: Mapping[str, float]) -> None:
         """Show the time that has passed; `now_s`: seconds since the start of each run."""
@@ -66,7 +70,7 @@ class PlainProgress(Progress):
         self._phase: tuple[str, float] | None = None  # its text and its start; infinity once it is printed
 
     def event(self, event: Event, view: SessionView) -> None:
-        """Print starts, ends, wrong answers and warnings."""
+        """Print starts and ends, too."""
         if isinstance(event, RunStarted):
             run = view.runs[event.run]
             self._printed_s[run.planned.label] = time.monotonic()
@@ -76,11 +80,8 @@ class PlainProgress(Progress):
             if event.status == "cancelled" and view.runs[event.run].started is None:
                 return  # their number is reported at the end
             self._write(_end_text(view.runs[event.run], view))
-        elif isinstance(event, Answered) and event.answer.ok is False:
-            run = view.runs[event.run]
-            self._write(f"{place_text(run, view)}: ✘ its answer is wrong ({event.answer.check})")
-        elif isinstance(event, Warned) and event.code != "failed":  # it ends the session, and its end names it
-            self._write(f"warning: {event.text}")
+        else:
+            super().event(event, view)
 
     def draw(self, view: SessionView, now_s: Mapping[str, float]) -> None:
         """Print the progress of long runs and phases."""

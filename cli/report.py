@@ -7,7 +7,6 @@ from decimal import Decimal
 
 from rich.text import Text
 
-from lbench.analysis.causes import explanations, held_runs
 from lbench.analysis.comparison import Comparison, Line, Summary, by_label, compare, price_basis, warm_quantiles
 from lbench.analysis.format import (
     assumed_text,
@@ -23,7 +22,7 @@ from lbench.analysis.format import (
     seconds_text,
     times_interval_text,
 )
-from lbench.analysis.hedging import hedges_of, hedges_sentence
+from lbench.analysis.hedging import hedging_lines
 from lbench.analysis.prediction import (
     LABEL,
     Predicted,
@@ -32,9 +31,9 @@ from lbench.analysis.prediction import (
     predicted_sentence,
     unpredicted_text,
 )
+from lbench.analysis.reasons import reason_texts
 from lbench.analysis.series import Point
 from lbench.analysis.statistics import FULL_INTERVAL
-from lbench.analysis.variance import steadiness_text, variance_parts, variance_text
 from lbench.analysis.verdict import answer_sentence
 from lbench.cli.console import BRIGHT, QUIET, RIGHT, WARN, WRONG, accent, console
 from lbench.cli.function_report import call_columns, call_lines
@@ -141,8 +140,8 @@ def print_report(view: SessionView, document: Document, saved: str, *, predict: 
         print_line(out, Text(line, style=WARN))
     for line in [
         *_ends(view),
-        *_reasons(view),
-        *_hedging(view),
+        *reason_texts(view, [run for run in view.started_runs if run.has_answer])[0],
+        *hedging_lines(view.started_runs),
         *_quantiles(run for run in view.started_runs if run.has_answer),
         *_conditions(comparison),
         *_order(view, comparison),
@@ -300,30 +299,6 @@ def _ends(view: SessionView) -> Iterable[str]:
     for one in view.comparisons:
         if one.ended_by in ("precision", "time", "failed"):
             yield f"repeats: {one.text}"
-
-
-def _reasons(view: SessionView) -> Iterable[str]:
-    """Why each backend is as fast as it is, and where its invocations' times differ from."""
-    groups = by_label([run for run in view.started_runs if run.has_answer])
-    held = held_runs(view)
-    free = by_label([run for run in view.started_runs if run.has_answer and run.id not in held])
-    for one in explanations(free, None if view.header is None else view.header.environment):
-        yield one.text
-    for label, group in groups.items():
-        if (parts := variance_parts(label, group)) is not None:
-            yield variance_text(parts)
-    if (line := steadiness_text(groups)) is not None:
-        yield line
-
-
-def _hedging(view: SessionView) -> Iterable[str]:
-    """A line about hedging for each backend."""
-    labels = dict.fromkeys(run.planned.label for run in view.started_runs)
-    for label in labels:
-        runs = [run for run in view.started_runs if run.planned.label == label]
-        hedges = hedges_of(runs)
-        if hedges is not None:
-            yield hedges_sentence(label, hedges, sum(run.known_tasks for run in runs))
 
 
 def _estimated(document: Document) -> Iterable[str]:

@@ -29,20 +29,11 @@ from lbench.errors import InputError
 __all__ = ["print_sweep"]
 
 
-def _scalings(view: SessionView, *, predict: bool) -> list[Scaling]:
-    """The curves of a session.
-
-    Raises:
-        InputError: it holds no sweep.
-    """
-    return scalings([view], run_bill, predict=predict_comparison if predict else None)
-
-
 def print_sweep(view: SessionView, document: Document, failures: dict[str, str], saved: str, *, predict: bool) -> None:
     """Print the report on standard output."""
     out = console()
     try:
-        found = _scalings(view, predict=predict)
+        found = scalings([view], run_bill, predict=predict_comparison if predict else None)
     except InputError:  # nothing was measured: the failures below say why
         found = []
     for scaling in found:

@@ -25,8 +25,7 @@ from lbench.engine.model import point_text
 from lbench.engine.plan.sweep import Point, SweepPlan
 from lbench.engine.plan.validate import validate
 from lbench.engine.service.client import Follower
-from lbench.engine.session.index import session_folders
-from lbench.engine.session.sweeps import sweep_id
+from lbench.engine.session.sweeps import recent_sweeps
 from lbench.engine.session.view import SessionView, load_folder
 from lbench.errors import InputError, LbenchError, count_text
 
@@ -42,7 +41,6 @@ __all__ = [
 ]
 
 _BUSY_S = 0.02  # before a plan is sent again to an engine that has not quite ended the last one
-_LOOKED_AT = 200  # newest sessions among which a stopped sweep is sought
 _NAMED = 4  # points that are left, by name
 
 
@@ -60,9 +58,8 @@ def earlier_sessions(sweep: SweepPlan) -> Earlier | None:
         InputError: it is running now.
     """
     found: dict[str, list[Path]] = {}
-    for folder in session_folders()[:_LOOKED_AT]:
-        identity = sweep_id(folder)
-        if identity is not None and identity.startswith(f"{sweep.definition}-"):
+    for folder, identity in recent_sweeps():
+        if identity.startswith(f"{sweep.definition}-"):
             if is_live(folder):
                 raise InputError(f"the same command is running: `lbench attach {folder.name}` shows it")
             found.setdefault(identity, []).append(folder)

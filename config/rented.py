@@ -12,7 +12,7 @@ from msgspec import Meta
 
 from lbench.config.tables import read_table
 
-__all__ = ["Profile", "is_old", "rented", "source_text"]
+__all__ = ["Profile", "is_old", "rented"]
 
 _Usd = Annotated[str, Meta(pattern=r"^\d+(\.\d+)?$")]
 
@@ -78,11 +78,6 @@ def _file() -> _File:
 def rented() -> tuple[Profile, ...]:
     """All of them, in the file's order."""
     return _file().profiles
-
-
-def source_text(kind: str) -> str:
-    """The source that a figure names."""
-    return _file().sources[kind]
 
 
 def is_old(profile: Profile, today: date) -> bool:

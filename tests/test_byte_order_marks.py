@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from lbench.cli.documents import document_of, load_document, load_view
+from lbench.cli.documents import document_of, load_document, load_views
 from lbench.config.settings import load
 from lbench.engine.export.document import encode_document
 from lbench.engine.journal.events import encode_lines
@@ -33,7 +33,7 @@ def _of_events(path: Path) -> int:
 
 DOCUMENT_READERS: list[Callable[[Path], int]] = [
     lambda path: len(load_document(str(path)).runs),
-    lambda path: len(load_view(str(path)).runs),
+    lambda path: len(load_views([str(path)])[0].runs),
     _of_events,
 ]
 

@@ -68,9 +68,10 @@ def _package(workload: str, target: Target, *, build: bool) -> PackageWeight:
 
     described = registry.describe(workload)
     if build:
+        from lbench.cli.deployments import say
         from lbench.lambda_src import package
 
-        built = package.build(target, [workload], say=lambda line: click.echo(f"lbench: {line} ...", err=True))
+        built = package.build(target, [workload], say=say)
         return PackageWeight(
             unzipped_bytes=built.unzipped_bytes,
             zipped_bytes=built.zipped_bytes,

@@ -60,16 +60,17 @@ def command(
     It is safe to interrupt and to repeat, and costs next to nothing at rest. Options that are not given stay as they
     are deployed. `lbench destroy` removes everything.
     """
-    from lbench.cli.deployments import interruptible, open_session, settings
+    from lbench.cli.deployments import interruptible, open_session
     from lbench.cli.plan_options import whole_number
     from lbench.config.aws import AwsError
     from lbench.config.deployment import DEFAULT_STACK, stack_name
+    from lbench.config.settings import load
     from lbench.lambda_src.deploy import Wanted, choose
     from lbench.lambda_src.stack import account_of
     from lbench.lambda_src.targets import choose_target
     from lbench.workloads import registry
 
-    usual = settings(region=region, arch=arch)
+    usual = load({"region": region, "arch": arch}).values
     name = base if base is not None else DEFAULT_STACK
     stack_name(name, "x86_64")  # rejects an invalid name before anything is done
     sizes = None if memory is None else _sizes(memory)

@@ -13,6 +13,7 @@ from lbench.config.exit_codes import EXIT_FAILED
 
 if TYPE_CHECKING:
     from lbench.engine.maintenance.aws import Remain
+    from lbench.engine.maintenance.local import Leftover
 
 __all__ = ["command"]
 
@@ -42,13 +43,11 @@ def command(dry_run: bool, yes: bool) -> None:
         out.print("No leftovers of crashed runs." if not problems else "No other leftovers were found.")
         click.get_current_context().exit(EXIT_FAILED if problems else 0)
     what, where, size = Column("WHAT", wrap=True), Column("WHERE", wrap=True), Column("SIZE", justify="right")
-    rows = [(one.what, one.where, one.size_bytes) for one in here] + [
-        (one.what, one.where, one.size_bytes) for one in away
-    ]
-    for text, place, size_bytes in rows:
-        what.add(text)
-        where.add(place)
-        size.add(_size(size_bytes))
+    found: list[Leftover | Remain] = [*here, *away]
+    for one in found:
+        what.add(one.what)
+        where.add(one.where)
+        size.add(_size(one.size_bytes))
     print_table(out, [what, where, size])
     if dry_run:
         return

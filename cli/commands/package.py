@@ -37,6 +37,7 @@ def command(workload: str | None, arch: str | None, python: str | None, out: Pat
 
     Try it here with `lbench run WORKLOAD -b emulated:package=FILE.zip`.
     """
+    from lbench.cli.deployments import say
     from lbench.cli.signals import exit_on_signals
     from lbench.engine.export.files import check_writable, write
     from lbench.errors import InputError
@@ -58,15 +59,15 @@ def command(workload: str | None, arch: str | None, python: str | None, out: Pat
         built = build(
             target,
             None if workload is None else [workload],
-            say=lambda line: click.echo(f"lbench: {line} ...", err=True),
+            say=say,
         )
     write(out, built.path.read_bytes())
-    _tell(built, out)
+    _print(built, out)
     for warning in built.warnings:
         click.echo(f"lbench: {warning}", err=True)
 
 
-def _tell(built: Built, out: Path) -> None:
+def _print(built: Built, out: Path) -> None:
     from rich.text import Text
 
     from lbench.cli.console import BRIGHT, QUIET, console

@@ -49,7 +49,7 @@ def command(
     import msgspec
 
     from lbench.cli import function_run
-    from lbench.cli.confirm import ask
+    from lbench.cli.confirm import ask_about
     from lbench.cli.follow import measure
     from lbench.cli.plan_options import checked_out, plan_of_options
     from lbench.config.settings import on_hangup
@@ -71,6 +71,6 @@ def command(
         if picture.suffix.lower() != ".png":
             raise InputError(f"--picture must be a file name that ends in .png, got {picture}")
         check_writable(picture, "--picture")
-    ask(plan, loaded.values.ask_above_usd, yes=options["yes"])
+    ask_about([plan], loaded.values.ask_above_usd, yes=options["yes"])
     code = measure(plan, on_hangup(loaded.values, "run"), output)
     click.get_current_context().exit(code)

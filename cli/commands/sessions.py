@@ -8,7 +8,7 @@ import click
 import msgspec
 
 from lbench.config.folders import sessions_place
-from lbench.engine.session.index import Recorded, list_sessions
+from lbench.engine.session.index import list_sessions
 
 __all__ = ["command"]
 
@@ -40,10 +40,9 @@ def command(as_json: bool) -> None:
     }
     styles = {"complete": RIGHT, "running": WARN, "stopped": QUIET, "damaged": WRONG}
     for one in sessions:
-        state = _state(one)
         columns["id"].add(one.id)
         columns["name"].add(" ".join([one.name or "", *(f"#{tag}" for tag in one.tags)]).strip() or "–")
-        columns["state"].add(f"{_GLYPHS[state]} {state}", styles[state])
+        columns["state"].add(f"{_GLYPHS[one.state]} {one.state}", styles[one.state])
         columns["created"].add(_local_time(one.created))
         columns["workloads"].add(", ".join(one.workloads) or (one.error or "–")[:60])
         columns["backends"].add(", ".join(one.backends) or "–")
@@ -54,14 +53,6 @@ def command(as_json: bool) -> None:
 
 
 _GLYPHS = {"complete": "✔", "running": "▶", "stopped": "■", "damaged": "✘"}
-
-
-def _state(one: Recorded) -> str:
-    if one.error is not None:
-        return "damaged"
-    if one.running:
-        return "running"
-    return "complete" if one.complete else "stopped"
 
 
 def _local_time(created: str | None) -> str:

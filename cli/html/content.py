@@ -10,19 +10,18 @@ from typing import Any
 import msgspec
 
 from lbench.analysis.break_even import BreakEven
-from lbench.analysis.causes import explanations, held_runs
 from lbench.analysis.comparison import Comparison, Line, Summary, by_label, compare
 from lbench.analysis.format import percent_text
 from lbench.analysis.function_calls import calls_of
-from lbench.analysis.hedging import hedges_of, hedges_sentence
+from lbench.analysis.hedging import hedging_lines
 from lbench.analysis.prediction import predict_comparison, predicted_sentence
+from lbench.analysis.reasons import reason_texts
 from lbench.analysis.resumed import resumed_text
 from lbench.analysis.scaling import Scaling, scalings
 from lbench.analysis.scaling_text import break_even_spread, law_lines, scaling_notes, scaling_sentence
 from lbench.analysis.session_comparison import Job, SessionComparison, compare_sessions
 from lbench.analysis.session_comparison_text import change_text, comparison_sentence, needed_text, permutation_text
 from lbench.analysis.stability import stability_warnings
-from lbench.analysis.variance import VarianceParts, steadiness_text, variance_parts, variance_text
 from lbench.analysis.verdict import answer_sentence
 from lbench.cli.function_report import call_lines
 from lbench.cli.html.cells import Cell, Section, ms_cell, seconds_cell, times_cell, usd_cell
@@ -101,9 +100,9 @@ def content_of(sessions: Sequence[tuple[str, SessionView]]) -> Content:
         sentence = answer_sentence(comparison) if _timed(comparison) else "No run has come to an answer."
         if runs[0].planned.sweep is None and (compared is None or len(jobs) <= _MOST_ANSWERS):
             answer.append(sentence if len(jobs) == 1 else f"{title}: {sentence}")
-        reasons, parts = _reasons(view, runs)
+        reasons, parts = reason_texts(view, runs)
         made = job_figures(comparison, runs, parts, f"job{number + 1}") if number < _MOST_JOBS else []
-        sections.append(_job_section(title, comparison, runs, [sentence, *reasons], made))
+        sections.append(_job_section(title, comparison, runs, [sentence, *(f"{text}." for text in reasons)], made))
     for name, view in sessions:
         _add_caveats(caveats, name if len(sessions) > 1 else "", view)
     headers = [view.header for view in views if view.header is not None]
@@ -355,19 +354,6 @@ _HEAD = (
 )
 
 
-def _reasons(view: SessionView, runs: list[RunView]) -> tuple[list[str], list[VarianceParts]]:
-    """Why each backend is as fast as it is, and of what its invocations' variance is made."""
-    groups = by_label(runs)
-    held = held_runs(view)
-    free = by_label([run for run in runs if run.id not in held])
-    texts = [f"{one.text}." for one in explanations(free, None if view.header is None else view.header.environment)]
-    parts = [found for label, group in groups.items() if (found := variance_parts(label, group)) is not None]
-    texts += [f"{variance_text(one)}." for one in parts]
-    if (line := steadiness_text(groups)) is not None:
-        texts.append(f"{line[:1].upper()}{line[1:]}.")
-    return texts, parts
-
-
 def _job_section(
     title: str, comparison: Comparison, runs: list[RunView], answer: list[str], figures: list[Figure]
 ) -> Section:
@@ -376,11 +362,7 @@ def _job_section(
     if (predicted := predict_comparison(comparison, runs)) is not None and _timed(comparison):
         sentences.append(predicted_sentence(predicted, comparison.baseline))
         notes.append(predicted.conditions)
-    for summary in comparison.summaries:
-        own = [run for run in runs if run.planned.label == summary.label]
-        if (hedges := hedges_of(own)) is not None:
-            sentences.append(hedges_sentence(summary.label, hedges, sum(run.known_tasks for run in own)))
-    sentences += answer[1:]
+    sentences += [*hedging_lines(runs), *answer[1:]]
     first = runs[0]
     tasks = max((run.known_tasks for run in runs), default=0)
     given = [f"{name} {value}" for name, value in first.planned.params.items() if value is not None]

@@ -1,4 +1,4 @@
-"""What a run costs against a machine by the hour: the number of runs where they meet, and where none can be told."""
+"""What a run costs against a machine by the hour: the number of runs where they meet, and where none is known."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ from lbench.analysis.options_text import (
 )
 from lbench.analysis.sampled_job import Job, job_of, what_if
 from lbench.analysis.statistics import Estimate
-from lbench.config.rented import rented, source_text
+from lbench.config.rented import _file, rented
 from lbench.engine.sampling.model import Sample, SampledStage
 from lbench.engine.session.clusters import ClusterRuns
 from lbench.engine.simulation.parameters import LambdaModel, lambda_model, with_values
@@ -453,5 +453,5 @@ def test_every_figure_of_a_rented_machine_has_a_source_and_a_date() -> None:
             profile.always,
         )
         for part in filter(None, parts):
-            assert len(source_text(part.source)) > 20
+            assert len(_file().sources[part.source]) > 20
             assert date(2018, 1, 1) < part.date <= date(2026, 12, 31)

@@ -14,7 +14,7 @@ from lbench.analysis.scaling_text import scaling_sentence
 from lbench.analysis.session_comparison import compare_sessions
 from lbench.analysis.tuning import LEAST_RUNS, MOST_TRIALS, Candidate, tuned
 from lbench.cli import documents, tune_run
-from lbench.cli.documents import document_of, load_document, load_view, load_views
+from lbench.cli.documents import document_of, load_document, load_views
 from lbench.cli.html.write import report_page
 from lbench.cli.tune_run import TunePlan, next_trial, tried
 from lbench.config.folders import sessions_place
@@ -85,7 +85,9 @@ def test_a_point_that_was_cut_off_after_its_cold_repeat_makes_no_cold_curve_the_
 def test_a_resumed_sweep_is_the_same_after_it_was_written_and_read(tmp_path: Path) -> None:
     made = document_of(joined(stopped_and_resumed()), predict=False)
     (tmp_path / "a.json").write_bytes(encode_document(made))
-    assert document_of(load_view(str(tmp_path / "a.json")), predict=False) == load_document(str(tmp_path / "a.json"))
+    assert document_of(load_views([str(tmp_path / "a.json")])[0], predict=False) == load_document(
+        str(tmp_path / "a.json")
+    )
 
 
 @pytest.fixture
@@ -114,14 +116,14 @@ def places(view: SessionView) -> dict[int, int]:
 def test_every_command_takes_a_resumed_sweep_as_one(recorded: list[str], tmp_path: Path) -> None:
     first, last, other = recorded
     whole = {1: 12, 2: 12, 4: 12}
-    assert places(load_view(last)) == places(load_view(str(sessions_place() / last))) == whole
-    assert places(load_view(first)) == {1: 12, 2: 12}
-    assert places(load_view(other)) == whole
+    assert places(load_views([last])[0]) == places(load_views([str(sessions_place() / last)])[0]) == whole
+    assert places(load_views([first])[0]) == {1: 12, 2: 12}
+    assert places(load_views([other])[0]) == whole
     page, _ = report_page([last])
     assert f"of its 36 runs, 12 of {first}, 24 of the last session" in page
     exported = tmp_path / "a.json"
     assert "36 runs" in export(sessions_place() / last, str(exported))
-    assert places(load_view(str(exported))) == whole
+    assert places(load_views([str(exported)])[0]) == whole
     assert len(load_document(last).runs) == 36
     compared = compare_sessions(list(zip("ab", load_views([other, last]), strict=True)), documents.run_bill)
     assert len(compared.jobs) == 3

@@ -12,7 +12,7 @@ import scipy.stats
 
 from lbench.analysis.permutation import permutation_test
 from lbench.analysis.resumed import joined
-from lbench.analysis.session_comparison import SessionComparison, compare_sessions
+from lbench.analysis.session_comparison import Effect, SessionComparison, compare_sessions
 from lbench.analysis.session_comparison_text import (
     change_text,
     comparison_sentence,
@@ -40,6 +40,10 @@ def session(name: str, times: dict[str, Sequence[float]], size: int = 1, **more:
     return sweep_session([({"size": size}, times)], identity=name, sweep=False, **more)
 
 
+def effects(found: SessionComparison) -> list[Effect]:
+    return [row.effect for job in found.jobs for row in job.rows if row.effect is not None]
+
+
 def compared(*views: SessionView, threshold: float | None = None) -> SessionComparison:
     named = [(view.header.id, view) for view in views if view.header is not None]
     return compare_sessions(named, free, threshold=threshold)
@@ -53,7 +57,7 @@ A = {"processes": noisy(1.0, 8, 1)}
 )
 def test_a_threshold_is_passed_failed_or_left_open(factor: float, verdict: str, claim: str) -> None:
     found = compared(session("a", A), session("b", {"processes": noisy(factor, 8, 2)}), threshold=0.05)
-    (effect,) = found.effects
+    (effect,) = effects(found)
     assert (effect.verdict, effect.claim, effect.repeats_needed) == (verdict, claim, None)
     assert effect.change.value == pytest.approx(factor - 1, abs=0.02)
     assert effect.ratio.value == pytest.approx(1 / factor, rel=0.02)
@@ -63,7 +67,7 @@ def test_a_threshold_is_passed_failed_or_left_open(factor: float, verdict: str, 
 def test_beyond_the_threshold_but_within_its_interval_is_unclear_and_says_how_many_repeats_would_decide() -> None:
     wide = session("b", {"processes": noisy(1.08, 8, 3, 0.08)})
     found = compared(session("a", {"processes": noisy(1.0, 8, 1, 0.08)}), wide, threshold=0.05)
-    (effect,) = found.effects
+    (effect,) = effects(found)
     assert effect.verdict == "unclear" and found.slower == []
     assert effect.repeats_needed is not None and effect.repeats_needed > 8
     (line,) = verdict_lines(found)
@@ -90,10 +94,11 @@ def test_equal_machines_seldom_fail_a_threshold() -> None:
 
 def test_a_ratio_and_its_change_have_the_same_interval() -> None:
     for count in (3, 6, 25):
-        (effect,) = compared(
+        found = compared(
             session("a", {"processes": noisy(1.0, count, 1, 0.05)}),
             session("b", {"processes": noisy(1.02, count, 2, 0.05)}),
-        ).effects
+        )
+        (effect,) = effects(found)
         ratio, change = effect.ratio, effect.change
         assert (ratio.kind, ratio.count) == (change.kind, change.count)
         assert ratio.interval is not None and change.interval is not None
@@ -102,7 +107,7 @@ def test_a_ratio_and_its_change_have_the_same_interval() -> None:
 
 
 def test_so_many_repeats_do_decide() -> None:
-    """The number that is told is enough in most cases: the spread stays, the interval shrinks."""
+    """The number that is named is enough in most cases: the spread stays, the interval shrinks."""
 
     def pair(count: int, seed: int) -> list[SessionView]:
         return [
@@ -112,16 +117,16 @@ def test_so_many_repeats_do_decide() -> None:
 
     enough = 0
     for seed in range(20):
-        (effect,) = compared(*pair(6, 10 * seed), threshold=0.05).effects
+        (effect,) = effects(compared(*pair(6, 10 * seed), threshold=0.05))
         count = effect.repeats_needed
         more = None if count is None else compared(*pair(min(200, count), 10 * seed + 5), threshold=0.05)
-        enough += more is None or more.effects[0].verdict == "slower"
+        enough += more is None or effects(more)[0].verdict == "slower"
     assert enough >= 12
 
 
 def test_measured_once_is_not_settled_and_does_not_fail() -> None:
     found = compared(session("a", {"processes": [1.0]}), session("b", {"processes": [2.0]}), threshold=0.05)
-    (effect,) = found.effects
+    (effect,) = effects(found)
     assert (effect.verdict, effect.claim, effect.repeats_needed) == ("unclear", "unsettled", 6)
     assert needed_text(effect) == "6 repeats of each would give an interval"  # of one value no spread is known
     assert comparison_sentence(found) == "b processes against a processes: not settled (+100 %, measured once)."
@@ -248,7 +253,7 @@ def test_an_emulated_time_is_not_compared_with_a_measured_one() -> None:
 def test_another_backend_is_compared_with_the_fastest_of_the_base() -> None:
     base = session("laptop", {"sequential": noisy(4.0, 6, 1), "processes": noisy(2.0, 6, 2)})
     found = compared(base, session("server", {"threads": noisy(1.0, 6, 3)}))
-    (effect,) = found.effects
+    (effect,) = effects(found)
     assert effect.against == "laptop processes"
     assert comparison_sentence(found).startswith("server threads is 2.0")
 
@@ -259,11 +264,11 @@ def test_several_workloads_are_corrected_together() -> None:
         return sweep_session(points, identity=name, sweep=False)
 
     found = compared(both("a", 1.0), both("bb", 1.1))
-    assert len(found.effects) == 3
-    for effect in found.effects:
+    assert len(effects(found)) == 3
+    for effect in effects(found):
         assert effect.test is not None and effect.p_corrected is not None
         assert effect.p_corrected >= effect.test.p
-    assert "after Holm's correction" in (permutation_text(found.effects[0]) or "")
+    assert "after Holm's correction" in (permutation_text(effects(found)[0]) or "")
 
 
 @pytest.mark.parametrize(

@@ -122,7 +122,7 @@ def test_runs_of_exploring_are_no_repeats(make_events: Any) -> None:
     ("points", "where"),
     [(1, " at n_trees=1"), (2, " at n_trees=1 (and 1 other point)"), (3, " at n_trees=1 (and 2 other points)")],
 )
-def test_a_warning_of_several_points_of_a_sweep_is_told_once(make_events: Any, points: int, where: str) -> None:
+def test_a_warning_of_several_points_of_a_sweep_is_given_once(make_events: Any, points: int, where: str) -> None:
     view = fold(make_events({"sequential": [4.0] * 3}))
     for number, run in enumerate(view.runs.values()):
         run.planned = msgspec.structs.replace(run.planned, sweep=Sweep("s", {"n_trees": 1 + number % points}))
@@ -723,7 +723,7 @@ def test_tasks_that_are_smaller_than_their_hand_over_get_a_batch(
     assert found.get("small_tasks") == (None if text is None else start + text)
 
 
-def test_what_batches_gain_is_told_of_warm_repeats_where_there_are_some(make_session: Make) -> None:
+def test_what_batches_gain_is_shown_by_warm_repeats_where_there_are_some(make_session: Make) -> None:
     view = make_session(
         {"emulated": [5.0, 0.2, 0.2]}, cold={"emulated": [True, False, False]}, invocations=_tasks(0.4, 0.0006)
     )

@@ -13,7 +13,7 @@ from lbench.analysis.scaling import scalings
 from lbench.analysis.scaling_text import scaling_sentence
 from lbench.analysis.sweep_record import sweep_curves
 from lbench.cli import documents
-from lbench.cli.documents import document_of, load_document, load_view
+from lbench.cli.documents import document_of, load_document, load_views
 from lbench.engine.cost.charges import CostItems, RunCost
 from lbench.engine.export.document import encode_document
 from lbench.engine.session.view import SessionView
@@ -69,7 +69,7 @@ def test_a_document_that_is_read_as_a_session_has_the_same_sweep(tmp_path: Path,
     assert made.sweeps is not None and made.tuning is None
     (tmp_path / "a.json").write_bytes(encode_document(made))
     assert load_document(str(tmp_path / "a.json")).sweeps == made.sweeps
-    assert document_of(load_view(str(tmp_path / "a.json"))).sweeps == made.sweeps
+    assert document_of(load_views([str(tmp_path / "a.json")])[0]).sweeps == made.sweeps
 
 
 def test_a_sweep_of_two_sessions_is_one_in_their_document() -> None:
@@ -157,7 +157,7 @@ def test_a_document_with_equal_ids_or_a_negative_makespan_is_damaged(tmp_path: P
         ("past", '"makespan_s": 1.5', '"makespan_s": -1.5', "makespan_s of run 's2' must be at least 0, got -1.5"),
     ):
         (path := tmp_path / f"{name}.json").write_text(text.replace(old, new))
-        for read in (load_document, load_view):
+        for read in (load_document, lambda text: load_views([text])):
             with pytest.raises(SessionFileError) as refused:
                 read(str(path))
             assert str(refused.value) == f"{path} is damaged: {why}"

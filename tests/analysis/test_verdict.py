@@ -15,7 +15,7 @@ from lbench.engine.journal.events import RunEnded, RunPlanned, Warned
 from lbench.engine.session.view import SessionView, fold
 
 Make = Callable[..., SessionView]
-TOLD = "would cost $1.00 a run on AWS (emulated here)"
+ON_AWS = "would cost $1.00 a run on AWS (emulated here)"
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ Sentence = Callable[..., str]
 
 def test_fewer_than_six_repeats_have_a_range(sentence: Sentence) -> None:
     assert sentence({"sequential": [4.0, 4.1, 3.9], "emulated": [2.0, 2.1, 1.9]}) == (
-        f"emulated Lambda with 2 environments is 2.00× (range of 3: 1.86–2.16) as fast as sequential, and {TOLD}."
+        f"emulated Lambda with 2 environments is 2.00× (range of 3: 1.86–2.16) as fast as sequential, and {ON_AWS}."
     )
 
 
@@ -115,7 +115,7 @@ def test_cold_and_warm_are_two_clauses_with_their_costs(sentence: Sentence) -> N
     )
     assert text == (
         "emulated Lambda with 2 environments, warm, is 2.00× (range of 3: 2.00–2.00) as fast as sequential, "
-        f"and {TOLD}; cold (all environments new) it is 0.20× (measured once: not settled) as fast, for $1.00 a run."
+        f"and {ON_AWS}; cold (all environments new) it is 0.20× (measured once: not settled) as fast, for $1.00 a run."
     )
 
 
@@ -130,7 +130,7 @@ def test_a_backend_that_only_ran_cold_says_so(sentence: Sentence) -> None:
     text = sentence({"sequential": [4.0], "emulated": [20.0]}, cold={"emulated": [True]})
     assert text == (
         "emulated Lambda with 2 environments, cold (all environments new), is 0.20× (once each: not settled) "
-        f"as fast as sequential, and {TOLD}."
+        f"as fast as sequential, and {ON_AWS}."
     )
 
 
@@ -152,7 +152,7 @@ def test_one_backend_alone_takes_seconds(sentence: Sentence) -> None:
     assert sentence({"processes": [4.0]}) == "processes takes 4.00 s (measured once)."
     assert sentence({"emulated": [20.0, 2.0, 2.0]}, cold={"emulated": [True, False, False]}) == (
         "emulated Lambda with 2 environments, warm, takes 2.00 s (range of 2: 2.00–2.00 s), the median of 2 runs, "
-        f"and {TOLD}; cold (all environments new) it takes 20.0 s (measured once), for $1.00 a run."
+        f"and {ON_AWS}; cold (all environments new) it takes 20.0 s (measured once), for $1.00 a run."
     )
 
 
@@ -203,8 +203,8 @@ def test_a_backend_whose_runs_were_all_paused_is_named(make_session: Make, flat_
 @pytest.mark.parametrize(
     ("change", "text"),
     [
-        ({}, TOLD),
-        ({"cpu_share_method": "cgroup-v1"}, TOLD),
+        ({}, ON_AWS),
+        ({"cpu_share_method": "cgroup-v1"}, ON_AWS),
         ({"cpu_share_method": "none"}, "would cost $1.00 a run on AWS (emulated here; CPU share not enforced)"),
         ({"oversubscribed": True}, "would cost $1.00 a run on AWS (emulated here; oversubscribed)"),
         ({"origin": "simulated"}, "would cost $1.00 a run on AWS (simulated)"),

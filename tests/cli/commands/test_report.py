@@ -256,17 +256,17 @@ def test_an_extra_that_is_not_installed_is_named(
 
 
 def test_a_document_read_as_a_session_is_the_same_document(tmp_path: Path) -> None:
-    from lbench.cli.documents import document_of, load_document, load_view
+    from lbench.cli.documents import document_of, load_document, load_views
 
     usual(tmp_path / "one")
     assert lbench("export", tmp_path / "one", "-o", tmp_path / "one.json").exit_code == 0
     written = load_document(str(tmp_path / "one.json"))
-    again = document_of(load_view(str(tmp_path / "one.json")))
+    again = document_of(load_views([str(tmp_path / "one.json")])[0])
     assert msgspec.to_builtins(again) == msgspec.to_builtins(written)
 
 
 def test_a_document_gives_every_figure_of_its_session_to_the_last_digit(tmp_path: Path) -> None:
-    from lbench.cli.documents import document_of, load_document, load_view
+    from lbench.cli.documents import document_of, load_document, load_views
 
     third = 1 / 3
     calls = [
@@ -288,11 +288,11 @@ def test_a_document_gives_every_figure_of_its_session_to_the_last_digit(tmp_path
     first.cold = True
     session(tmp_path / "one", events)
     for predict in (True, False):
-        made = document_of(load_view(str(tmp_path / "one")), predict=predict)
+        made = document_of(load_views([str(tmp_path / "one")])[0], predict=predict)
         assert made.explanations is not None
         (tmp_path / "one.json").write_bytes(encode_document(made))
         assert load_document(str(tmp_path / "one.json")) == made
-        again = document_of(load_view(str(tmp_path / "one.json")), predict=predict)
+        again = document_of(load_views([str(tmp_path / "one.json")])[0], predict=predict)
         assert msgspec.to_builtins(again) == msgspec.to_builtins(made)
 
 

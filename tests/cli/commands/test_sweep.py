@@ -12,7 +12,7 @@ import pytest
 
 from lbench.analysis.next_points import next_points
 from lbench.analysis.scaling import scalings
-from lbench.cli.documents import load_view
+from lbench.cli.documents import load_views
 from lbench.cli.sweep_run import Earlier, added_point, done_points, points_left, stopped_sweep
 from lbench.engine.billing.bill import run_bill
 from lbench.engine.plan.plan import Plan
@@ -48,7 +48,7 @@ def test_a_failing_point_fails_alone_and_every_run_has_its_point(lbench: Lbench,
     assert [len(one["runs"]) for one in document["comparisons"]] == [2, 2, 2]
     assert "point 3/3: n=3" in done.stderr
     assert "no right answer at 2" in done.stdout.replace("n 2", "2")
-    (curves,) = scalings([load_view("out.json")], run_bill)
+    (curves,) = scalings([load_views(["out.json"])[0]], run_bill)
     assert (curves.axis, curves.places) == ("n", (1.0, 2.0, 3.0))
 
 
