@@ -28,7 +28,7 @@ CALLS = 1000
 PEER_CALLS = 100  # ministack's rate needs no more
 WEIGHED = 20
 LIMIT_MB = 1.5
-_TOLD = (
+_NEXT = (
     b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nLambda-Runtime-Aws-Request-Id: 1\r\n"
     b"Lambda-Runtime-Deadline-Ms: 9999999999999\r\nLambda-Runtime-Invoked-Function-Arn: arn\r\n"
     b"Content-Length: %d\r\n\r\n%b" % (len(EVENT), EVENT)
@@ -155,7 +155,7 @@ class ByHand:
         while any(left.values()) or len(self._waiting) < len(self._connections):
             for connection in [one for one in self._waiting if left[one]]:
                 self._waiting.discard(connection)
-                connection.sendall(_TOLD)
+                connection.sendall(_NEXT)
             for key, _ in self._selector.select():
                 if key.fileobj is not self._api:
                     left[key.fileobj] -= self._hear(key.fileobj)  # type: ignore[arg-type,index]

@@ -24,7 +24,7 @@ from lbench.engine.machine.fingerprint import usable_cores
 __all__ = ["run"]
 
 _TASKS = 200  # of each of nine runs
-_KEYS = "+>+>+>+><-<-<-<-+><-"  # 20 for each of the 15 pairs: of 300 a p99 can be told
+_KEYS = "+>+>+>+><-<-<-<-+><-"  # 20 for each of the 15 pairs: 300 have a p99
 _SETTLE_S, _IDLE_S = 3.0, 10.0
 _MEDIAN_S, _P99_S, _IDLE_SHARE, _IDLE_BYTES = 0.1, 0.3, 0.01, 80e6
 

@@ -29,8 +29,10 @@ __all__ = ["command"]
 def command(sessions: tuple[str, ...], backend: str, out: Path | None, as_json: bool) -> None:
     """Fit the model of AWS Lambda to recorded runs, with uncertainty, and list what the data cannot tell.
 
-    \b
     SESSION is an id or its beginning, `last`, or the path of a folder, journal or JSON document.
+
+    \b
+    Examples:
       lbench run WORKLOAD -b sequential -b lambda --cold-repeats 3
       lbench calibrate last -o mine.toml
       lbench run WORKLOAD -b simulated:model=mine.toml

@@ -10,6 +10,8 @@ from lbench.cli.plan_options import Output, output_options, plan_options
 
 __all__ = ["command"]
 
+_DECIDED = ("repeats", "warmup", "cold_repeats")  # by tune itself: refused, and not in its help
+
 
 @click.command()
 @click.argument("workload", metavar="WORKLOAD")
@@ -38,7 +40,7 @@ def command(workload: str, over: tuple[str, ...], fresh: bool, output: Output, *
     from lbench.config.settings import on_hangup
     from lbench.errors import InputError
 
-    for name in ("repeats", "warmup", "cold_repeats"):
+    for name in _DECIDED:
         if options[name] is not None:
             raise InputError(f"--{name.replace('_', '-')} does not apply to tune: it decides how often it measures")
     plan, loaded = plan_of_options(workload, options, ("emulated",))
@@ -47,3 +49,10 @@ def command(workload: str, over: tuple[str, ...], fresh: bool, output: Output, *
     ask_for_tuning(tune, loaded.values.ask_above_usd, yes=options["yes"])
     code = measure_tuning(tune, on_hangup(loaded.values, "run"), output, fresh=fresh)
     click.get_current_context().exit(code)
+
+
+for option in command.params:  # of those that `run` and `sweep` have, too
+    if isinstance(option, click.Option):
+        option.hidden = option.name in _DECIDED
+        if option.name == "backends":
+            option.help = "Backend to tune on: emulated (default), simulated or lambda."

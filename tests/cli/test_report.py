@@ -255,5 +255,5 @@ def test_a_range_is_explained_wherever_it_stands(printed: Callable[..., str]) ->
 def test_a_warning_of_many_runs_is_one_line_with_their_number() -> None:
     why = "the answer of threads could not be checked: out of memory"
     of_runs = [Warning_("unchecked", why, f"r{number}") for number in range(32)]
-    others = [Warning_("steal", "2 % stolen"), Warning_("failed", "told elsewhere", "r1")]
+    others = [Warning_("steal", "2 % stolen"), Warning_("failed", "named elsewhere", "r1")]
     assert warning_lines([*of_runs[:20], *others, *of_runs[20:]]) == [f"! {why} (32 runs)", "! 2 % stolen"]

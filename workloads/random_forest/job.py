@@ -122,8 +122,8 @@ class RandomForest(Workload[RandomForestParams]):
         return Check(
             ok=rows > 0 and equal >= _ENOUGH_EQUAL * rows,
             how=f"{equal:,} of {rows:,} out-of-bag predictions equal RandomForestClassifier's, at least "
-            f"{_ENOUGH_EQUAL:.1%} are asked for (trees grown with {_told(answer['built_with'])}, "
-            f"the reference with {_told(reference['built_with'])})",
+            f"{_ENOUGH_EQUAL:.1%} are asked for (trees grown with {_built_text(answer['built_with'])}, "
+            f"the reference with {_built_text(reference['built_with'])})",
         )
 
     def summary(self, params: RandomForestParams, answer: Any) -> dict[str, Any]:
@@ -163,7 +163,7 @@ def _check_seed(params: RandomForestParams) -> None:
         raise InputError(f"seed {params.seed}: random_forest takes 0 to {2**32 - 1}, as scikit-learn does")
 
 
-def _told(origins: list[list[str]]) -> str:
+def _built_text(origins: list[list[str]]) -> str:
     return " and ".join(f"scikit-learn {version} on {machine}" for version, machine in origins)
 
 
