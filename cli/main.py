@@ -110,6 +110,7 @@ class LazyGroup(click.Group):
         given = sys.argv[1:] if args is None else args
         with _guarded(given):
             _refuse_undecodable(given)
+            _refuse_umask()
             returned = run()
             sys.exit(end_output(returned if isinstance(returned, int) else 0))
 
@@ -190,6 +191,18 @@ def _refuse_undecodable(arguments: Sequence[str]) -> None:
     folder = _working_folder()
     if folder is not None and not _is_text(folder):
         raise InputError(f"the working folder's name {_undecoded(folder)}: change to another folder")
+
+
+def _refuse_umask() -> None:
+    """Refuse a umask that takes the owner's rights: lbench could not read what it has just written.
+
+    Raises:
+        InputError: the umask is such a one.
+    """
+    mask = os.umask(0o077)
+    os.umask(mask)
+    if mask & 0o700:
+        raise InputError(f"the umask is {mask:04o}: new files would be closed to you, too; run `umask 077` first")
 
 
 def _undecoded(text: str) -> str:

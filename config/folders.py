@@ -9,12 +9,14 @@ import tempfile
 from pathlib import Path
 
 from lbench.errors import InputError
-from lbench.folders import make_private
+from lbench.folders import make_private, refusal
 
 __all__ = [
     "cache_folder",
+    "cache_place",
     "config_file",
     "data_folder",
+    "data_place",
     "is_file",
     "is_folder",
     "is_there",
@@ -26,6 +28,7 @@ __all__ = [
 ]
 
 _DATA = ("XDG_DATA_HOME", ".local/share")
+_CACHE = ("XDG_CACHE_HOME", ".cache")
 
 
 def _home(variable: str, fallback: str) -> Path:
@@ -44,7 +47,7 @@ def _made(variable: str, fallback: str, name: str) -> Path:
         make_private(folder)
     except OSError as error:
         raise InputError(
-            f"cannot create the folder {folder}: {error.strerror}; set {variable} to a folder that you own"
+            f"cannot create the folder {folder}: {refusal(error)}; set {variable} to a folder that you own"
         ) from None
     return folder
 
@@ -106,7 +109,7 @@ def sessions_folder() -> Path:
 
 def sessions_place() -> Path:
     """The same folder for readers, whether it exists or not."""
-    return _home(*_DATA) / "sessions"
+    return data_place("sessions")
 
 
 def data_folder(name: str) -> Path:
@@ -118,13 +121,23 @@ def data_folder(name: str) -> Path:
     return _made(*_DATA, name)
 
 
+def data_place(name: str) -> Path:
+    """The same folder for readers, whether it exists or not."""
+    return _home(*_DATA) / name
+
+
 def cache_folder(name: str) -> Path:
     """A folder for data that can be made again.
 
     Raises:
         InputError: it cannot be made.
     """
-    return _made("XDG_CACHE_HOME", ".cache", name)
+    return _made(*_CACHE, name)
+
+
+def cache_place(name: str) -> Path:
+    """The same folder for readers, whether it exists or not."""
+    return _home(*_CACHE) / name
 
 
 def runtime_folder(fallback_parent: Path = Path("/tmp")) -> Path:
@@ -177,4 +190,6 @@ def _private(folder: Path) -> Path:
         raise InputError(f"{folder} belongs to another user: set XDG_RUNTIME_DIR to a folder that you own")
     if stat.S_IMODE(found.st_mode) & 0o077:
         raise InputError(f"{folder} is open to other users: remove it, or run chmod 700 on it")
+    if stat.S_IMODE(found.st_mode) != 0o700:  # made under a umask that takes its owner's rights
+        raise InputError(f"{folder} is closed to you: run chmod 700 on it")
     return folder

@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from lbench.config.folders import cache_folder, write_whole
+from lbench.config.folders import cache_folder, cache_place, write_whole
 from lbench.config.limits import limits
 from lbench.config.tables import read_table
 from lbench.errors import InputError
@@ -166,7 +166,7 @@ def _file() -> _File:
 
 
 def _snapshot_file(region: str) -> Path:
-    return cache_folder("prices") / f"{region}.json"
+    return cache_place("prices") / f"{region}.json"
 
 
 def save_snapshot(snapshot: Snapshot) -> Path:
@@ -175,7 +175,7 @@ def save_snapshot(snapshot: Snapshot) -> Path:
     Raises:
         InputError: it cannot be written.
     """
-    path = _snapshot_file(snapshot.region)
+    path = cache_folder("prices") / _snapshot_file(snapshot.region).name
     try:
         write_whole(path, msgspec.json.encode(snapshot))
     except OSError as error:
@@ -242,7 +242,7 @@ def _dearest(name: str) -> _Row:
 def regions() -> list[str]:
     """The regions with Lambda, and those with refreshed prices, in the alphabet's order."""
     try:
-        cached = {path.stem for path in cache_folder("prices").glob("*.json")}
+        cached = {path.stem for path in cache_place("prices").glob("*.json")}
     except InputError:
         cached = set()
     known = {*_file().regions, *limits().regions_with_lambda}

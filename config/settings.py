@@ -18,6 +18,7 @@ from msgspec import Meta
 from lbench.config.folders import config_file
 from lbench.config.limits import MemoryMb, TimeoutS, limits
 from lbench.errors import InputError, utf8
+from lbench.folders import refusal
 
 __all__ = [
     "ForSeconds",
@@ -203,7 +204,9 @@ def _read(file: Path) -> dict[str, Any]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{file} is not TOML ({error}): correct or remove it") from None
     except OSError as error:
-        raise InputError(f"cannot read {file}: {error.strerror}") from None
+        raise InputError(
+            f"cannot read {file}: {refusal(error)}; mend that, or set XDG_CONFIG_HOME to another folder"
+        ) from None
 
 
 def _nearest(name: str, known: Mapping[str, Setting]) -> str:

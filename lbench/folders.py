@@ -8,7 +8,7 @@ import os
 import stat
 from pathlib import Path
 
-__all__ = ["check_private", "make_private"]
+__all__ = ["check_private", "make_private", "refusal"]
 
 _HOME = "lbench"  # the folder's name in each of the XDG folders
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
@@ -43,6 +43,16 @@ def check_private(folder: Path) -> None:
     names = [path.name for path in ours]
     for path in ours[: names.index(_HOME) + 1 if _HOME in names else 1]:
         _check(path)
+
+
+def refusal(error: OSError) -> str | None:
+    """Why a folder cannot be made or read, in words: `File exists` says little of a file where a folder must be."""
+    if isinstance(error, (FileExistsError, NotADirectoryError)) and error.filename is not None:
+        place = Path(error.filename)
+        for path in (*reversed(place.parents), place):
+            if not path.is_dir() and os.path.lexists(path):
+                return f"{path} is not a folder"
+    return error.strerror
 
 
 def _check(path: Path) -> None:

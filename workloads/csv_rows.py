@@ -19,7 +19,17 @@ import msgspec
 from lbench.errors import DataFileError, count_text
 from lbench.workloads.textfile import LONGEST_LINE
 
-__all__ = ["MISSING_TEXTS", "CsvRow", "CsvRows", "canonical", "header_name", "letters", "of_width", "parse_rows"]
+__all__ = [
+    "MISSING_TEXTS",
+    "CsvRow",
+    "CsvRows",
+    "canonical",
+    "comment_hint",
+    "header_name",
+    "letters",
+    "of_width",
+    "parse_rows",
+]
 
 # A cell that says that there is no value, in lower case: as spreadsheets, R, pandas and databases write it.
 MISSING_TEXTS = frozenset(
@@ -210,6 +220,16 @@ def of_width(cells: list[str], width: int) -> list[str] | None:
 def header_name(cell: str) -> str:
     """A column's name without what cannot be seen around it: a second byte order mark, spaces of no width."""
     return cell.strip(_UNSEEN).strip()
+
+
+def comment_hint(columns: Sequence[str]) -> str:
+    """What to do where the row taken for the header may be a comment; empty: it is none.
+
+    Comments are not skipped: `#name,price` may as well be the header.
+    """
+    if not columns or not columns[0].startswith("#"):
+        return ""
+    return "the first line begins with #: where it is a comment, remove it and the others above the header"
 
 
 def letters(name: str) -> str:

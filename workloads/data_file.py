@@ -12,7 +12,7 @@ import msgspec
 
 from lbench.errors import DataFileError, count_text
 from lbench.workloads.census_forms import formed_file
-from lbench.workloads.csv_rows import CsvRow, CsvRows, header_name, letters
+from lbench.workloads.csv_rows import CsvRow, CsvRows, comment_hint, header_name, letters
 from lbench.workloads.textfile import TextFile
 
 __all__ = ["DataFile", "describe_file"]
@@ -81,6 +81,8 @@ def _table(path: Path, encoding: str | None, watch: Callable[[int], None] | None
     notes = [f"a table with the columns {_listed(columns)}", *_repeated(columns)]
     if numbers:
         notes.append(f"the first row is the header, and has numbers ({_listed(numbers)}): is the header line missing?")
+    if hint := comment_hint(columns):
+        notes.append(hint)
     if odd is not None:
         bad = count - widths[len(columns)]
         why = odd.problem or f"{len(odd.cells)} fields in place of {len(columns)}"

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 
-from lbench.config.folders import cache_folder
+from lbench.config.folders import cache_place
 from lbench.engine.backends.cluster import store_log
 from lbench.engine.backends.simulated.computed import kept_tasks
 from lbench.engine.emulator.resources import cgroups, scratch
@@ -137,7 +137,7 @@ def _temporary() -> Iterator[Leftover]:
 
 
 def _half_made() -> Iterator[Leftover]:
-    root = cache_folder("references").parent
+    root = cache_place("references").parent
     for pattern in _MAKING:
         for path in [*root.glob(f"*/{pattern}"), *root.glob(f"*/*/{pattern}")]:
             if path.is_dir() and _mine_and_old(path):
@@ -146,14 +146,14 @@ def _half_made() -> Iterator[Leftover]:
 
 def _payloads() -> Iterator[Leftover]:
     """Events of `lbench run function` that were read from standard input."""
-    for path in _entries(cache_folder("payloads")):
+    for path in _entries(cache_place("payloads")):
         if path.is_file() and _mine_and_old(path):
             yield _file("events read from standard input", path)
 
 
 def _computed() -> Iterator[Leftover]:
     """Results that `--answers compute` keeps for simulated runs, as one entry; while an engine runs they are in use."""
-    folder = cache_folder("tasks")
+    folder = cache_place("tasks")
     kept = kept_tasks(folder)
     if not kept or any(is_live(session) for session in session_folders()):
         return

@@ -17,6 +17,7 @@ from lbench.engine.journal.reader import read_events
 from lbench.engine.journal.writer import JOURNAL_NAME
 from lbench.engine.session.labels import read_meta
 from lbench.errors import InputError, SessionFileError, UnknownNameError, visible
+from lbench.folders import refusal
 from lbench.workloads.textfile import why_no_file
 
 __all__ = ["Recorded", "find_session", "list_sessions", "recorded", "session_folders", "when"]
@@ -89,7 +90,9 @@ def session_folders() -> list[Path]:
     except FileNotFoundError:
         return []  # nothing was recorded yet; a list creates no folder
     except OSError as error:
-        raise InputError(f"cannot read the folder {folder}: {error.strerror}") from None
+        raise InputError(
+            f"cannot read the folder {folder}: {refusal(error)}; set XDG_DATA_HOME to a folder that you own"
+        ) from None
 
 
 def recorded(folder: Path) -> Recorded:

@@ -76,7 +76,12 @@ def test_what_a_killed_engine_leaves_the_next_one_removes(
 def test_impossible_settings_get_one_line_and_exit_code_2(lbench: Lbench, home: Path) -> None:
     (home / "latin.txt").write_bytes(b"good\n" * 100 + b"caf\xe9\n")
     (home / "table.csv").write_text("city,price\nRome,1\n")
+    (home / "notes.csv").write_text("# by hand\ncity,price\nRome,1\n")
     for more, expected in (
+        (
+            ("--data", "notes.csv", "-p", "by=city", "-p", "column=price"),
+            "column by= 'city': the first line begins with #",
+        ),
         (("-p", "job=word_count", "--data", "latin.txt"), "line 101, byte 4: 0xe9 is not UTF-8"),
         (("--data", "table.csv", "-p", "by=town", "-p", "column=price"), "unknown column by= 'town'"),
         (("--data", "table.csv"), "-p by="),

@@ -70,6 +70,18 @@ def test_no_file_is_left_unclosed(home: Path) -> None:
     assert done.returncode == 0 and "ResourceWarning" not in done.stderr and "Traceback" not in done.stderr
 
 
+def test_a_umask_that_takes_the_owners_rights_is_one_line_and_nothing_is_written(home: Path) -> None:
+    def closed() -> None:
+        os.umask(0o777)
+
+    for args in ([*RUN, "-b", "sequential"], ["check", "probe"]):
+        done = lbench_on(home, *args, prepare=closed, TMPDIR=str(home))
+        assert (done.returncode, done.stdout, list(home.iterdir())) == (2, "", [])
+        assert done.stderr == (
+            "lbench: the umask is 0777: new files would be closed to you, too; run `umask 077` first\n"
+        )
+
+
 _NO_THREAD = """import threading
 def refuse(*_, **__):
     raise RuntimeError("can't start new thread")

@@ -46,9 +46,12 @@ def test_xdg_places_them_and_a_relative_path_is_ignored(tmp_path: Path, monkeypa
 
 def test_a_folder_that_cannot_be_made_gets_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").touch()
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "file"))
-    with pytest.raises(InputError, match=r"cannot create the folder .*set XDG_DATA_HOME to a folder that you own"):
-        sessions_folder()
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    for place in (tmp_path / "file", tmp_path / "link"):
+        monkeypatch.setenv("XDG_DATA_HOME", str(place))
+        remedy = f"cannot create the folder .*: {place} is not a folder; set XDG_DATA_HOME to a folder that you own"
+        with pytest.raises(InputError, match=remedy):
+            sessions_folder()
 
 
 @pytest.fixture
@@ -103,6 +106,12 @@ def test_a_runtime_folder_in_the_place_of_another_user_is_not_used(
 def test_looking_for_sessions_makes_no_folder(tmp_path: Path) -> None:
     assert sessions_place() == tmp_path / ".local/share/lbench/sessions"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_runtime_folder_that_its_owner_may_not_use_is_named(tmp_path: Path) -> None:
+    runtime_folder(tmp_path).chmod(0)
+    with pytest.raises(InputError, match=f"lbench-{os.getuid()} is closed to you: run chmod 700 on it"):
+        runtime_folder(tmp_path)
 
 
 def test_the_runtime_folder_is_in_xdg_runtime_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

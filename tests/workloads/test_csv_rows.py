@@ -310,6 +310,9 @@ def test_lbench_data_describes_each_kind_of_file(tmp_path: Path, path: Path) -> 
     assert (found.rows, found.columns) == (4, 2)
     assert "a table with the columns region, sales" in found.notes[0]
     assert "1 bad row (first: line 5: 1 fields in place of 2)" in found.notes
+    path.write_text("# sales, by hand\nregion,sales\nÖst,1\n")
+    hint = "the first line begins with #: where it is a comment, remove it and the others above the header"
+    assert hint in describe_file(path).notes
     path.write_text("just prose\n" * 5)
     with pytest.raises(DataFileError, match="no column loan_status"):
         describe_file(path)

@@ -26,7 +26,9 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple, Optional
 from uuid import UUID
+from fractions import Fraction
 import numpy as np
+from numpy.typing import NDArray
 if TYPE_CHECKING: from pandas import DataFrame
 from lbench import Meta, Task
 
@@ -77,6 +79,11 @@ def untyped(raw=b"x", several=(1, 2), listed=[1, [2]], marks={"a": (1,)}, frame:
     return shown(raw, several, listed, marks, frame, x)
 def placed(a, b=datetime.date(2026, 1, 1), c=3, /, d=4, *rest, e: Path = Path("e"), **others):
     return shown(a, b, c, d, rest, e, others)
+def arrays(
+    x: np.ndarray, typed: "NDArray[np.float32] | None", some: np.floating, one: np.float32, small: np.uint8,
+    listed: list[np.int64], yes: np.bool_, raw: bytes, root: complex, part: Fraction, own: np.float64 = np.float64(0.5),
+):
+    return [x.dtype.str, (typed * 2).tolist(), *shown(some, one, small, listed, yes, raw, root, part, own)]
 def clash(each): pass
 def named(specs, fixed=0, shown=0, limits=0, self=0, __hidden=1, large=2**70):
     return [specs, fixed, shown, limits, self, __hidden, large == 2**70]
@@ -231,7 +238,9 @@ def test_values_of_a_file_stay_what_they_were_when_the_plan_was_made(
         ("simulate", "seed=0..9e999999999999999999", "the numbers are too large"),
         ("simulate", "alpha=0..1e9+0.0001", "must be at most 1,000,000 values"),
         ("simulate", "alpha=1e-30..1e30x1.0000001", "must be at most 1,000,000 values"),
-        ("loose", "sizes=1,2", "each value is a list: put them into a file"),
+        ("loose", "sizes=1,2", "each value is a list: write sizes=[1,2],[3], or one a line of a file"),
+        ("loose", 'sizes=[1],["a"]', "must be numbers separated by commas"),
+        ("arrays", "small=1,256", "--each small=1,256 (256): must be at most 255"),
         ("loose", "x=1,[2,3", "--each x=[2,3: must be JSON, as in x=[1,2],[3,4]"),
         ("loose", 'x={"a": 1} 2', "must be JSON"),
         ("kinds", 'path="a,b', 'must be JSON, as in path="a, b",c'),
@@ -240,6 +249,8 @@ def test_values_of_a_file_stay_what_they_were_when_the_plan_was_made(
         ("simulate", "seed=@none.csv", "there is no such file"),
         ("simulate", "seed=@.", "that is a folder"),
         ("simulate", "seed=@c.csv:x", "there is no column 'x': name one after a colon (name, pop)"),
+        ("simulate", "seed=@notes.csv:seed", "the first line begins with #: where it is a comment, remove it"),
+        ("simulate", "seed=@seeds.json", "must be one JSON value a line, in a file that ends in .jsonl"),
         ("simulate", "seed=@c.csv:name", "--each seed=@c.csv, line 2: must be a whole number, got A"),
         ("simulate", "seed=@empty.csv", "there are no values in it"),
         ("simulate", "seed=@header.csv", "there are no values in it"),
@@ -270,6 +281,8 @@ def test_unusable_values_are_refused_in_one_line(
     (tmp_path / "short.csv").write_text("seed,city\n1\n")
     (tmp_path / "headless.csv").write_text("7\n8\n9\n")
     (tmp_path / "j.jsonl").write_text("1\n[2\n")
+    (tmp_path / "notes.csv").write_text("# by hand\nseed\n1\n")
+    (tmp_path / "seeds.json").write_text("[1, 2]")
     with pytest.raises(InputError) as error:
         values(describe(function), text)
     assert message in str(error.value) and "\n" not in str(error.value) and str(error.value).startswith("--each")
@@ -369,13 +382,36 @@ def test_a_function_gets_what_its_annotations_and_defaults_name(
     ]
     (one,) = results(describe("whole"), "places=[]")
     assert one == ["Point(x=7, on=None)", "Pair(a=1, b='b')", "{3}", "[]", "{1: 2.0}"]
-    rest = ["[1, [2]]", "{'a': (1,)}", "None", "1"]
+    rest = ["[1, [2]]", "{'a': (1,)}", "None", "array(1)"]
     assert results(describe("untyped"), "x=1") == [["b'x'", "(1, 2)", *rest]]
     assert results(describe("untyped"), "x=1", several="[3]", raw="7") == [["7", "[3]", *rest]]
     assert results(describe("placed"), "a=1,2", d="5") == [
         [one, "datetime.date(2026, 1, 1)", "3", "5", "()", "PosixPath('e')", "{}"] for one in ("1", "2")
     ]
     assert results(describe("placed"), "c=1", a="x")[0][:3] == ["'x'", "datetime.date(2026, 1, 1)", "1"]
+
+
+def test_the_function_gets_the_numbers_and_arrays_of_numpy_that_its_annotations_name(
+    describe: Callable[[str], Description],
+) -> None:
+    given = {"typed": "[1, 2.5]", "some": "1.5", "one": "0.1", "small": "1", "listed": "[1]", "yes": "yes"}
+    given |= {"raw": "a", "root": "1+2j", "part": "1/3"}
+    assert results(describe("arrays"), "x=[1,2]", **given) == [
+        [
+            "<i8",
+            [2.0, 5.0],
+            *("1.5", "np.float32(0.1)", "np.uint8(1)", "[np.int64(1)]", "np.True_"),
+            *("b'a'", "(1+2j)", "Fraction(1, 3)", "np.float64(0.5)"),
+        ]
+    ]
+    for name, wrong in (("typed", "[1,[2]]"), ("part", "1/0")):
+        with pytest.raises(TypeError, match=f"its argument {name} must be as annotated"):
+            results(describe("arrays"), "x=[1]", **given | {name: wrong})
+
+
+def test_lists_may_be_written_where_each_value_is_one(describe: Callable[[str], Description]) -> None:
+    found = values(describe("loose"), "sizes=[1,2],[3], []")
+    assert [list(one["sizes"]) for one in found] == [[1, 2], [3], []]
 
 
 def test_a_parameter_may_have_any_name(describe: Callable[[str], Description]) -> None:

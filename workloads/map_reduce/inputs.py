@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from lbench.errors import DataFileError, InputError, UnknownNameError, count_text
 from lbench.workloads.census_forms import ADULT, KDD, FormedFile, formed_file
-from lbench.workloads.csv_rows import CsvRow, CsvRows, canonical, header_name, of_width
+from lbench.workloads.csv_rows import CsvRow, CsvRows, canonical, comment_hint, header_name, of_width
 from lbench.workloads.dataset import Dataset
 from lbench.workloads.map_reduce import MapReduceParams
 from lbench.workloads.map_reduce.cells import Numbers, is_blank
@@ -142,6 +142,8 @@ class _Table:
             )
         for what, name in (("by", by), ("column", column)):
             if name not in columns:
+                if hint := comment_hint(columns):
+                    raise InputError(f"{path} has no column {what}= {name!r}: {hint}")
                 raise UnknownNameError(f"column {what}=", name, [known[:40] for known in columns])
             if columns.count(name) > 1:
                 raise InputError(f"{what}={name}: {columns.count(name)} columns of {path} have this name: rename one")

@@ -1,7 +1,8 @@
 """What a function's annotations say of its arguments: how each is written, and what the function gets for it.
 
 Arguments travel as JSON's kinds and arrays. A date, a path, a member of an Enum travels as a text, a dataclass as a dict;
-the function gets what its annotation names. What the annotation does not explain arrives as it travels.
+the function gets what its annotation names, also one of numpy's numbers or an array. What the annotation does not explain
+arrives as it travels.
 """
 
 from __future__ import annotations
@@ -11,20 +12,32 @@ import datetime
 import enum
 import functools
 import inspect
+import sys
 import types
 import typing
 import uuid
 from collections.abc import Callable
 from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path, PurePath
 from typing import Any
 
 import msgspec
 
-from lbench.workloads.own.type_spec import Kind
+from lbench.workloads.own.type_spec import Kind, TypeSpec
 from lbench.workloads.signatures import parameters_of
 
-__all__ = ["SCALARS", "adapted", "annotation_for", "enum_of", "hints_of", "members", "travels", "without_none"]
+__all__ = [
+    "SCALARS",
+    "adapted",
+    "annotation_for",
+    "enum_of",
+    "hints_of",
+    "members",
+    "number_of_numpy",
+    "travels",
+    "without_none",
+]
 
 SCALARS: dict[Any, Kind] = {
     datetime.date: "date",
@@ -33,7 +46,7 @@ SCALARS: dict[Any, Kind] = {
     Decimal: "decimal",
     uuid.UUID: "uuid",
 }
-_PATHS = (Path, PurePath)
+_MADE = (PurePath, complex, Fraction)  # of what travels: a text, a number
 _TRAVELLED = (str, int, float, list, dict)  # other values are what the caller meant
 _OF_DEFAULTS = (bool, int, float, str, *SCALARS, Path, enum.Enum)
 
@@ -124,6 +137,8 @@ def _converter(name: str, annotation: Any) -> Callable[[Any], Any] | None:
     if (kind := enum_of(annotation)) is not None:
         named = members(kind)
         return lambda value: named.get(value, value) if isinstance(value, str) else value
+    if without_none(annotation) is bytes:
+        return lambda value: value.encode() if isinstance(value, str) else value
     try:
         if annotation is None or not _changes(msgspec.inspect.type_info(annotation), set()):
             return None
@@ -132,15 +147,47 @@ def _converter(name: str, annotation: Any) -> Callable[[Any], Any] | None:
 
     def convert(value: Any) -> Any:
         try:
-            return msgspec.convert(value, annotation, strict=False, str_keys=True, dec_hook=_path)
-        except msgspec.ValidationError as error:
+            return msgspec.convert(value, annotation, strict=False, str_keys=True, dec_hook=_made)
+        except (msgspec.ValidationError, ArithmeticError) as error:
             raise TypeError(f"its argument {name} must be as annotated: {error}") from None
 
     return convert
 
 
-def _path(kind: type, value: Any) -> Any:
-    return kind(value)
+def _made(kind: Any, value: Any) -> Any:
+    """A value of a class that msgspec does not know, of what travels for it."""
+    numpy = sys.modules.get("numpy")
+    if numpy is None or not issubclass(typing.get_origin(kind) or kind, numpy.ndarray):
+        return kind(value)
+    (dtype,) = typing.get_args(typing.get_args(kind)[1]) or (None,) if typing.get_args(kind) else (None,)
+    return numpy.asarray(value, dtype if dtype in _numpy_scalars() else None)
+
+
+def _numpy_scalars() -> set[Any]:
+    """The classes of numpy's values, without those that only group others."""
+    numpy = sys.modules.get("numpy")
+    return set() if numpy is None else {*numpy.sctypeDict.values()} - {numpy.object_, numpy.void}
+
+
+def _is_made(kind: type) -> bool:
+    """Whether `_made` knows this class."""
+    numpy = sys.modules.get("numpy")
+    return (
+        issubclass(kind, _MADE) or kind in _numpy_scalars() or (numpy is not None and issubclass(kind, numpy.ndarray))
+    )
+
+
+def number_of_numpy(annotation: Any) -> TypeSpec | None:
+    """The number that an annotation of numpy names, itself or with None; None: it names none."""
+    numpy, inner = sys.modules.get("numpy"), without_none(annotation)
+    if numpy is None or inner not in _numpy_scalars():
+        return None
+    if issubclass(inner, numpy.integer):
+        info = numpy.iinfo(inner)
+        return TypeSpec("int", {"ge": int(info.min), "le": int(info.max)} if info.bits < 64 else {})
+    return (
+        TypeSpec("float") if issubclass(inner, numpy.floating) else TypeSpec("bool") if inner is numpy.bool_ else None
+    )
 
 
 class _NotUnderstood(TypeError):
@@ -186,7 +233,7 @@ def _changes(kind: Any, seen: set[int]) -> bool:
         _changes(kind.item_type, seen)
         return True
     if isinstance(kind, msgspec.inspect.CustomType):
-        if kind.cls not in _PATHS:
+        if not _is_made(kind.cls):
             raise _NotUnderstood(kind.cls)
         return True
     for field in getattr(kind, "fields", ()):

@@ -225,19 +225,20 @@ def _typed(spec: FieldSpec, text: str) -> Sequence[Any]:
     name = spec.name
     if not text:
         raise InputError(f"{name}: there are no values: write them as in {name}=0..99 or {name}=1,2,5")
-    if spec.type.kind in ("list", "tuple"):
+    lists = spec.type.kind in ("list", "tuple")
+    if lists and not text.startswith("["):
         raise InputError(
-            f"{_call(name, text)}: each value is a list: put them into a file, one a line: {name}=@FILE.jsonl"
+            f"{_call(name, text)}: each value is a list: write {name}=[1,2],[3], or one a line of a file: {name}=@FILE.jsonl"
         )
     if spec.type.kind in ("int", "any") and (whole := _whole_range(spec, text)) is not None:
         return whole
     found: list[Any] = []
     quoted: set[int] = set()
-    for part in _parts(name, text, _OPENING if spec.type.kind == "any" else ('"',)):
+    for part in _parts(name, text, _OPENING if spec.type.kind == "any" else ("[",) if lists else ('"',)):
         part = part.strip()
         if not part:
             raise InputError(f"{_call(name, text)}: a value is empty: write {name}=1,2,5")
-        if spec.type.kind != "any" and part[0] == '"':
+        if spec.type.kind != "any" and part[0] == ("[" if lists else '"'):
             quoted.add(len(found))
             found.append(msgspec.json.decode(part))
         elif spec.type.kind in _NUMBERS and (bounds := _RANGE.fullmatch(part)):
@@ -366,6 +367,8 @@ def _read_file(spec: FieldSpec, text: str) -> list[Any]:
             raise InputError(f"{shown}: must be at most {_FILE_BYTES / 1e6:.0f} MB")
         kind = "".join(path.suffixes[-2:] if path.suffix in (".gz", ".zst") else path.suffixes[-1:]).lower()
         typed = kind.startswith((".jsonl", ".ndjson"))
+        if kind.startswith(".json") and not typed:
+            raise InputError(f"{shown}: must be one JSON value a line, in a file that ends in .jsonl")
         if typed:
             values = _json_lines(path, column, shown)
         elif kind.startswith((".csv", ".tsv")):
@@ -423,7 +426,7 @@ def _lines(path: Path) -> Generator[str, None, None]:
 
 
 def _cells(path: Path, column: str | None, spec: FieldSpec, shown: str) -> list[tuple[int, Any]]:
-    from lbench.workloads.csv_rows import MISSING_TEXTS, CsvRows, header_name, of_width
+    from lbench.workloads.csv_rows import MISSING_TEXTS, CsvRows, comment_hint, header_name, of_width
 
     with contextlib.closing(_lines(path)) as lines:
         rows = iter(CsvRows(path, lines))
@@ -434,7 +437,8 @@ def _cells(path: Path, column: str | None, spec: FieldSpec, shown: str) -> list[
         wanted = column if column is not None else columns[0] if len(columns) == 1 else spec.name
         if wanted not in columns:
             there = ", ".join(columns[:12]) + (", ..." if len(columns) > 12 else "")
-            raise InputError(f"{shown}: there is no column {wanted!r}: name one after a colon ({_short(there)})")
+            remedy = comment_hint(columns) or "name one after a colon"
+            raise InputError(f"{shown}: there is no column {wanted!r}: {remedy} ({_short(there)})")
         if columns.count(wanted) > 1:
             raise InputError(f"{shown}: {columns.count(wanted)} columns are named {wanted!r}: rename all but one")
         if column is None and wanted != spec.name and _is_value(spec, wanted):

@@ -168,6 +168,8 @@ def _loose_spec(annotation: Any, default: Any) -> TypeSpec:
         spec = TypeSpec(argument_types.SCALARS[inner])
     elif isinstance(inner, type) and issubclass(inner, PurePath):
         spec = TypeSpec("str")
+    elif (number := argument_types.number_of_numpy(annotation)) is not None:
+        spec = number
     else:
         try:
             spec = TypeSpec("any") if annotation is None else spec_of(annotation)

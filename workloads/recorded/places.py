@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 from lbench.errors import InputError
-from lbench.folders import make_private
+from lbench.folders import make_private, refusal
 from lbench.workloads.recorded.log import ROOM
 
 __all__ = ["check_name", "discard", "making_folder", "module_name", "recordings_folder"]
@@ -50,7 +50,7 @@ def making_folder() -> Path:
         return making
     except OSError as error:
         raise InputError(
-            f"{home} cannot be written ({error.strerror}): set XDG_DATA_HOME to a folder that can be"
+            f"{home} cannot be written ({refusal(error)}): set XDG_DATA_HOME to a folder that can be"
         ) from None
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from lbench.config.folders import data_folder, write_whole
+from lbench.config.folders import data_folder, data_place, write_whole
 from lbench.engine.journal.lock import FolderLock, is_live
 from lbench.errors import LbenchError
 
@@ -67,13 +67,13 @@ class StoreRecord:
 
 def forget(name: str) -> None:
     """Remove the record of a place that was cleared."""
-    shutil.rmtree(data_folder("stores") / name, ignore_errors=True)
+    shutil.rmtree(data_place("stores") / name, ignore_errors=True)
 
 
 def abandoned_places() -> list[StorePlace]:
     """The places of this machine's engines that have ended without clearing them."""
     found = []
-    for path in sorted(data_folder("stores").glob(f"*/{_FILE}")):
+    for path in sorted(data_place("stores").glob(f"*/{_FILE}")):
         place = _read(path)
         if place is not None and place.host == socket.gethostname() and not is_live(path.parent):
             found.append(place)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import os
-from pathlib import Path
 
 import msgspec
 
-from lbench.config.folders import data_folder
+from lbench.config.folders import data_folder, data_place
 from lbench.engine.processes.child import is_there
 from lbench.engine.processes.guardian import start_ticks
 from lbench.errors import LbenchError
 
 __all__ = ["Forced", "forget", "is_held", "records", "remember"]
+
+_FOLDER = "forced"
 
 
 class Forced(msgspec.Struct, frozen=True):
@@ -49,7 +50,7 @@ def remember(record: Forced) -> None:
     Raises:
         LbenchError: it cannot be written; then nothing may be changed.
     """
-    path = _path(record)
+    path = data_folder(_FOLDER) / _name(record)
     new = path.with_suffix(".new")
     try:
         with new.open("wb") as file:
@@ -69,13 +70,13 @@ def remember(record: Forced) -> None:
 
 def forget(record: Forced) -> None:
     """Delete the record of a function that was restored."""
-    _path(record).unlink(missing_ok=True)
+    (data_place(_FOLDER) / _name(record)).unlink(missing_ok=True)
 
 
 def records() -> list[Forced]:
     """All records that can be read."""
     found = []
-    for path in sorted(_folder().glob("*.json")):
+    for path in sorted(data_place(_FOLDER).glob("*.json")):
         try:
             found.append(msgspec.json.decode(path.read_bytes(), type=Forced))
         except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
@@ -83,15 +84,5 @@ def records() -> list[Forced]:
     return found
 
 
-def _path(record: Forced) -> Path:
-    key = hashlib.sha256(f"{record.region} {record.function}".encode()).hexdigest()[:16]
-    return _folder() / f"{key}.json"
-
-
-def _folder() -> Path:
-    """The folder of the records.
-
-    Raises:
-        InputError: the folder cannot be made.
-    """
-    return data_folder("forced")
+def _name(record: Forced) -> str:
+    return f"{hashlib.sha256(f'{record.region} {record.function}'.encode()).hexdigest()[:16]}.json"

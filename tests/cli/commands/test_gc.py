@@ -87,6 +87,13 @@ def test_a_dry_run_lists_and_removes_nothing(left: list[Path]) -> None:
     assert all(path.name in text for path in left)
 
 
+def test_a_dry_run_makes_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("DATA", "CACHE", "CONFIG"):
+        monkeypatch.setenv(f"XDG_{name}_HOME", str(tmp_path / name))
+    before = sorted(tmp_path.rglob("*"))
+    assert code(collect("--dry-run")) == 0 and sorted(tmp_path.rglob("*")) == before
+
+
 def test_with_yes_all_of_it_goes_and_the_record_stays(left: list[Path]) -> None:
     session = left[0].parent
     (session / "events.jsonl").write_text("")
