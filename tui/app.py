@@ -7,7 +7,9 @@ import contextlib
 import importlib
 import os
 import signal
+import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -207,14 +209,27 @@ class LbenchApp(Commands):
         self._timer = self.set_timer(interval_s, self._beat)
 
     def call_from_thread(self, callback: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """As Textual's, which warns on the terminal of a coroutine that nobody awaits where the app was left meanwhile.
+        """Call a function in the app's loop, and return its result; it returns nothing to await.
+
+        Textual's makes a coroutine in the thread, which nobody awaits where the app is left meanwhile: Python says so on
+        the terminal.
 
         Raises:
-            RuntimeError: it was left.
+            RuntimeError: it was left, or this is its own thread.
         """
-        if self._loop is not None and self._loop.is_closed():
-            raise RuntimeError("the screens were left")
-        return super().call_from_thread(callback, *args, **kwargs)
+        if self._loop is None or self._thread_id == threading.get_ident():
+            raise RuntimeError("to be called from another thread while the screens are shown")
+        future: Future[Any] = Future()
+
+        def call() -> None:
+            try:
+                with self._context():
+                    future.set_result(callback(*args, **kwargs))
+            except Exception as error:
+                future.set_exception(error)
+
+        self._loop.call_soon_threadsafe(call)
+        return future.result()
 
     def _load_ahead(self) -> None:
         """Import what the first keys need, then look for what the first screen shows besides. Runs in a thread."""
