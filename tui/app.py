@@ -17,6 +17,7 @@ from textual import events
 from textual.binding import Binding
 from textual.screen import Screen
 from textual.timer import Timer
+from textual.widgets import Input
 
 from lbench.config.exit_codes import SIGNAL_EXIT_CODES
 from lbench.engine.plan.parse import DEFAULT_BACKENDS, parse_backend
@@ -144,6 +145,8 @@ class LbenchApp(Commands):
             self._wake()
         if self._inputs.admit(event):
             await super().on_event(event)
+            if isinstance(event, events.Paste) and len(event.text.splitlines()) > 1 and isinstance(self.focused, Input):
+                self.notify("pasted the first line only: a field takes one")
 
     def drop_waiting_inputs(self) -> None:
         """Forget the inputs behind the one being handled."""
@@ -188,11 +191,9 @@ class LbenchApp(Commands):
         driver = self._driver
         if isinstance(driver, LbenchDriver) and driver.hung_up:
             signal.raise_signal(signal.SIGHUP)
-        if self._interrupted:
-            running = self._running_engine
-            self._interrupted = running is not None
-            if running is not None:
-                running.command("cancel")  # again: an engine that was only loading then has not kept it
+        self._interrupted = self._interrupted and self._running_engine is not None
+        if self.screen_stack and is_engine(shown := self.shown) and shown.cancelling:
+            shown.command("cancel")  # again: an engine that was only loading then has not kept it
         self.tick_if_taken()
         if not self._read_ahead:  # the first frame is drawn: what `r` and Enter need is loaded before they are pressed
             self._read_ahead = True

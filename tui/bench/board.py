@@ -105,8 +105,8 @@ def answer_pieces(board: Board, *, short: bool = False, cost: bool = True) -> li
         elif pieces:
             clause = [(f"{row.label}{sofar} ", "text"), speed, sure]
         else:
-            rest = f" {base}" if short else f" as fast as {base}"
-            clause = [(f"{row.label} is{sofar} ", "text"), speed, sure, (rest, "text")]
+            verb = "" if short and not sofar else " is"
+            clause = [(f"{row.label}{verb}{sofar} ", "text"), speed, sure, (f" as fast as {base}", "text")]
         if cost and summary.usd is not None:
             usd = usd_short(summary.usd, assumed=bool(summary.assumed))
             clause.append((f", {usd}" + ("" if short else " a run on AWS"), "text"))

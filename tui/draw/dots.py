@@ -37,6 +37,9 @@ def dots(values: NDArray[Any], low: float, high: float, width: int, rows: int) -
 
 def short_ms(ms: float) -> str:
     """Milliseconds in a few cells."""
+    if 0 < ms < 0.0005:
+        digit, _, power = f"{ms:.0e}".partition("e")
+        return f"{digit}e{int(power)}"  # "0.000" would say that it took no time
     if ms < 0.995:
         return f"{ms:.2f}" if ms == 0 or ms >= 0.0995 else f"{ms:.3f}"
     return f"{ms:.1f}" if ms < 9.95 else f"{ms:,.0f}"

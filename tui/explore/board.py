@@ -186,7 +186,7 @@ class ExploreBoardBuilder:
     def _tallies(self, scene: Scene) -> tuple[dict[str, Tally], dict[str, Tally]]:
         """Tallies by hand and scripted, computed again when an update has ended."""
         figures = self.figures
-        key = (id(figures), figures.version, scene.workload)
+        key = (figures, figures.version, scene.workload)
         if key != self._tallied[0]:
             script = figures.last_script
             by_script = {} if script is None else figures.tallies(scene.workload, script)

@@ -54,6 +54,7 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True):
     behind: bool = False  # more is known than was folded
     pictured: bool = False  # a block of a preview came
     awaited_s: float | None = None  # seconds since a plan was sent that has no runs yet
+    cancelling: bool = False  # the runs were cancelled, and the engine has not ended them yet
     problem: str | None = None  # what went wrong, and what to do
     folder: Path | None = None
     replay_s: float | None = None  # where a replay is, in seconds since the session's first run
@@ -114,6 +115,11 @@ class EngineControls(Feed, Protocol):
     @property
     def running(self) -> bool:
         """Whether a run is in progress or planned."""
+        ...
+
+    @property
+    def cancelling(self) -> bool:
+        """Whether what is in progress was cancelled."""
         ...
 
     @property

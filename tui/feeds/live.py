@@ -52,6 +52,7 @@ class EngineFeed:
         self._sent_s = 0.0  # when the newest plan was sent
         self._awaited = 0  # runs that the journal tells once the newest plan was taken up
         self._failed_before = 0  # plans that could not be begun, before the newest
+        self._cancelled = False  # what was started last
         self._rest: Iterator[Event] = iter(())
         self._thread = threading.Thread(target=self._open, args=(opening,), name="opening", daemon=True)
         self._thread.start()
@@ -77,12 +78,16 @@ class EngineFeed:
     # -- commands
 
     def command(self, name: str) -> None:
+        if name == "cancel":
+            self._cancelled = True
+            self._fold.note_change()
         self._give(lambda follower: follower.command(name))
 
     def start(self, plan: Plan) -> None:
         """Have a plan run. The engine waits for further plans after it."""
         with self._lock:
             self._problem = self._refusal = None
+        self._cancelled = False
         self._awaited = len(self._fold.view.runs) + 1
         self._sent_s = time.monotonic()
         self._fold.note_change()
@@ -95,6 +100,7 @@ class EngineFeed:
 
     def explore(self, plans: list[Plan], generation: int) -> None:
         """Have an interaction computed, in place of all before. Several plans run one after the other."""
+        self._cancelled = False
         parsed_plans = [msgspec.to_builtins(plan) for plan in plans]
         with self._lock:
             self._problem = self._refusal = None
@@ -136,6 +142,10 @@ class EngineFeed:
         if self._ended or view.end is not None:
             return False
         return len(view.runs) < self._awaited or any(run.ended is None for run in view.runs.values())
+
+    @property
+    def cancelling(self) -> bool:
+        return self._cancelled and self.running
 
     @property
     def view(self) -> SessionView:
@@ -199,6 +209,7 @@ class EngineFeed:
             now_of(view, time.time()),
             behind=behind,
             awaited_s=time.monotonic() - self._sent_s if len(view.runs) < self._awaited and not over else None,
+            cancelling=self.cancelling,
             problem=self._problem or self.refusal or disk_trouble(view) or never_begun(view),
             folder=self._folder,
         )

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BenchScreen"]
 
+_CANCELLING = "cancelling"
 _LEFT = 13  # cells of " · 10 s left": what is before it stands still when a digit goes
 
 
@@ -337,9 +338,9 @@ class BenchScreen(LbenchScreen[None]):
         """The sentence of line 2, in the longest form that fits behind `before`."""
         before = before or []
         if frame.awaited_s is not None:
-            phase = (
-                "starting the engine" if frame.state == "starting" else (frame.view and frame.view.phase) or "preparing"
-            )
+            phase = (frame.view and frame.view.phase) or "preparing"
+            if frame.cancelling or frame.state == "starting":
+                phase = _CANCELLING if frame.cancelling else "starting the engine"
             plan = self.host.plan
             what = registry.without_folder(plan.workload) + (f" on {Path(plan.data).name}" if plan.data else "")
             return [*before, (f"{phase} · ", "quiet"), (what, "text"), (f" · {frame.awaited_s:.0f} s", "quiet")]
@@ -353,8 +354,9 @@ class BenchScreen(LbenchScreen[None]):
             for short, cost in ((False, True), (True, True), (True, False))
         )
         pieces = next((form for form in (whole, short) if fits(form, self.size.width - 2, rows)), shortest)
-        if frame.view is not None and frame.view.phase and frame.state == "live":
-            pieces = [*pieces, (f" · {frame.view.phase}", "quiet")]
+        phase = _CANCELLING if frame.cancelling else None if frame.view is None else frame.view.phase
+        if phase and (frame.cancelling or frame.state == "live"):
+            pieces = [*pieces, (f" · {phase}", "quiet")]
         return pieces
 
     # -- keys

@@ -12,6 +12,7 @@ from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.widgets import Input
+from textual.worker import Worker, get_current_worker
 
 from lbench.engine.cost.format import usd_short
 from lbench.engine.journal.lock import is_live
@@ -84,26 +85,35 @@ class SessionsScreen(ReadingScreen[None]):
 
     def action_load(self) -> None:
         if not self._loading:
-            self._loading = True
-            self._load()
+            self._load_anew()
 
-    @work(thread=True, group="load", exit_on_error=False)
+    def _load_anew(self) -> None:
+        """Load; what is being loaded is dropped, as it may be older than what has just been written."""
+        self._loading = True
+        self._load()
+
+    @work(thread=True, exclusive=True, group="load", exit_on_error=False)
     def _load(self) -> None:
+        worker = get_current_worker()
         found: dict[tuple[str, int], Entry] = {}
         problem: str | None = None
         shown_s = time.monotonic()
         try:
             for entry in entries():
+                if worker.is_cancelled:
+                    return
                 found[entry.key] = entry
                 if time.monotonic() - shown_s > _SHOW_EVERY_S:
                     shown_s = time.monotonic()
-                    self.app.call_from_thread(self._take, dict(found), None, False)
+                    self.app.call_from_thread(self._take, worker, dict(found), None, False)
         except LbenchError as error:
             problem = str(error)
-        self.app.call_from_thread(self._take, found, problem, True)
+        self.app.call_from_thread(self._take, worker, found, problem, True)
 
-    def _take(self, found: dict[tuple[str, int], Entry], problem: str | None, last: bool) -> None:
-        if not self.is_attached:
+    def _take(
+        self, worker: Worker[None], found: dict[tuple[str, int], Entry], problem: str | None, last: bool
+    ) -> None:
+        if worker.is_cancelled or not self.is_attached:
             return
         found = {key: entry for key, entry in found.items() if key[0] not in self._deleted}
         self._entries = found if last else self._entries | found
@@ -272,10 +282,17 @@ class SessionsScreen(ReadingScreen[None]):
                 labelled = msgspec.structs.replace(one.recorded, name=shown, tags=meta.tags)
                 self._entries[key] = msgspec.structs.replace(one, recorded=labelled)
         self._show()
-        self.action_load()
+        self._load_anew()
 
     def action_export(self) -> None:
-        self.host.export(self._chosen.folder, self._say)
+        self.host.export(self._chosen.folder, self._say_exported)
+
+    def _say_exported(self, text: str, role: str) -> None:
+        """On line 2; in a note once the list was left."""
+        if self.is_attached:
+            self._say(text, role)
+        else:
+            self.host.notify(text, severity="error" if role == "wrong" else "information")
 
     def action_delete(self) -> None:
         entry = self._chosen

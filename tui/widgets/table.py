@@ -103,6 +103,8 @@ def _speedup(row: Row, width: int) -> list[Piece]:
 def _ms(value: float | None) -> list[Piece]:
     if value is None:
         return [("–", "quiet")]
+    if 0 < value < 0.000095:
+        return [(f"{value * 1e6:.2g}ns", "text")]
     if 0 < value < 0.0995:  # "0.00ms" would say that it took no time
         return [(f"{value * 1000:.0f}µs" if value >= 0.00995 else f"{value * 1000:.1f}µs", "text")]
     if value < 9.995:

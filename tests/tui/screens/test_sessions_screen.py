@@ -6,7 +6,8 @@ import asyncio
 import csv
 import json
 import re
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -331,6 +332,63 @@ async def test_a_session_is_exported_and_a_file_that_is_there_is_asked_for(
         with (tmp_path / "out.csv").open(newline="") as file:
             rows = list(csv.DictReader(file))
         assert len(rows) == sum(len(run["invocations"]) for run in document["runs"])
+
+
+async def test_what_became_of_an_export_is_told_after_the_list_was_left(
+    recorded: Path, tmp_path: Path, app_of: AppOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, may_end = threading.Event(), threading.Event()
+
+    def slow(*given: Any) -> str:
+        begun.set()
+        may_end.wait(30)
+        return "written in the end"
+
+    monkeypatch.setattr("lbench.tui.export.export", slow)
+    app = app_of()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await open_sessions(pilot)
+        await pilot.press("x")
+        app.screen.query_one(Input).value = str(tmp_path / "out.csv")
+        await pilot.press("enter")
+        while not begun.is_set():
+            await pilot.pause(0.01)
+        await pilot.press("1")
+        await pilot.pause()
+        assert app.screen is app.bench
+        may_end.set()
+        await settled(pilot)
+        assert [note.message for note in app._notifications] == ["written in the end"]
+
+
+async def test_a_list_that_was_read_before_a_name_was_given_does_not_take_it_back(
+    recorded: Path, app_of: AppOf, screen_text: ScreenText, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, may_end, ended = threading.Event(), threading.Event(), threading.Event()
+
+    def slow() -> Iterator[shelf.Entry]:
+        found = list(entries())
+        begun.set()
+        may_end.wait(30)
+        ended.set()
+        yield from found
+
+    app = app_of()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await open_sessions(pilot)
+        monkeypatch.setattr("lbench.tui.screens.sessions.entries", slow)
+        await pilot.press("f5")
+        while not begun.is_set():
+            await pilot.pause(0.01)
+        monkeypatch.setattr("lbench.tui.screens.sessions.entries", entries)
+        await pilot.press("n", *"mine", "enter")
+        await pilot.pause()
+        may_end.set()
+        while not ended.is_set():
+            await pilot.pause(0.01)
+        await settled(pilot)
+        assert read_meta(recorded).name == "mine"
+        assert "mine" in screen_text(app)
 
 
 async def test_an_empty_place_says_what_to_do(app_of: AppOf, screen_text: ScreenText) -> None:
