@@ -112,6 +112,7 @@ class LbenchApp(Commands):
         self._still_frames = 0  # since anything moved or came in
         self._inputs = InputQueue(self)
         self._read_ahead = False
+        self._newest_look: object = None  # for the last result
         self._catching_up = False
         self._noted: tuple[object, str] | None = None  # the screen with the newest note
         self._reading = False  # a record, which is not on the screen as a whole yet
@@ -247,12 +248,17 @@ class LbenchApp(Commands):
         from lbench.tui.session_index import last_result
         from lbench.tui.widgets.session_table import local_time, whole_outcome
 
+        look = self._newest_look = object()
         pieces: list[Piece] = []
         if (entry := last_result()) is not None:
             what = " ".join([", ".join(entry.recorded.workloads), entry.data]).strip()
             pieces = [(f"{local_time(entry)}  {what}  ", "text"), *whole_outcome(entry)]
         with contextlib.suppress(RuntimeError):  # left meanwhile
-            self.call_from_thread(self.bench.show_last, pieces)
+            self.call_from_thread(self._show_last, look, pieces)
+
+    def _show_last(self, look: object, pieces: list[Piece]) -> None:
+        if look is self._newest_look:  # else a session was deleted meanwhile, and may be the one that was found
+            self.bench.show_last(pieces)
 
     def forget_deleted(self, folder: Path) -> None:
         """A session was deleted: no screen shows it as something to look at any more."""

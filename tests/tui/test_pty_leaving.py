@@ -322,7 +322,7 @@ def test_a_session_that_the_disk_has_no_room_for_is_written_elsewhere_on_leaving
     terminal.send("r")
     terminal.wait_for("starts it")
     terminal.send("\r")
-    terminal.wait_for("x exports all of it")
+    terminal.wait_for("x exports it")
     for columns in range(199, 139, -1):
         mark = len(terminal.seen)
         terminal.resize(columns, 40)  # everything is written anew

@@ -208,6 +208,37 @@ async def test_ctrl_c_cancels_what_is_on_the_screen_and_forgets_it_when_nothing_
         assert follower.commands[2:] == [] and app.note == ""
 
 
+async def test_a_cancel_is_told_and_repeated_until_the_engine_has_ended_what_it_was_for(
+    making: ModuleType, app_of: App, screen_text: Text
+) -> None:
+    events = [event for event in events_of(making) if not isinstance(event, SessionEnded)]
+    last = max(index for index, event in enumerate(events) if isinstance(event, RunEnded))
+    follower = Follower(events[:1])
+    feed = feed_of(follower)
+    app = app_of(feed)
+    async with app.run_test(size=(80, 24)) as pilot:
+        feed.start(PLAN)
+        await settled(app, pilot)
+        assert "preparing" in screen_text(app).splitlines()[1]
+        await pilot.press("c")  # nothing is planned yet
+        await settled(app, pilot)
+        assert "cancelling · mandelbrot" in screen_text(app).splitlines()[1]
+        app._beat()
+        assert follower.commands[:2] == ["cancel", "cancel"]  # an engine that is loading does not keep the first
+        follower.batches.append(events[1:last])
+        await settled(app, pilot)
+        assert "cancelling" in " ".join(screen_text(app).splitlines()[1:3])
+        follower.batches.append(events[last:])
+        await settled(app, pilot)
+        assert "cancelling" not in screen_text(app)
+        count = len(follower.commands)
+        app._beat()
+        assert len(follower.commands) == count
+        feed.start(PLAN)
+        await settled(app, pilot)
+        assert "cancelling" not in screen_text(app)
+
+
 @pytest.mark.parametrize("tasks", [1, 99, 1_000, 12_345, 100_000])
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids="{0[0]}x{0[1]}".format)
 async def test_the_table_stays_in_line_however_many_tasks_there_are(

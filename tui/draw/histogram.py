@@ -60,7 +60,7 @@ def cell_of(value: float, low: float, high: float, width: int) -> int:
 
 
 def axis(low: float, high: float, width: int, unit: str = "", *, whole: bool = False) -> str:
-    """Round numbers under their cells, and the unit at the end where there is room; `whole`: of things that are counted."""
+    """Round numbers under their cells, and the unit behind the last of them; `whole`: of things that are counted."""
     most = max(1, width // 10)
     marks = ticks(low, high, min(most, max(1, int(high - low))) if whole else most)
     if whole:
@@ -69,15 +69,11 @@ def axis(low: float, high: float, width: int, unit: str = "", *, whole: bool = F
         marks = next((more for many in (2, 3, 4) if len(more := ticks(low, high, many)) > 1), marks)
     step = marks[1] - marks[0] if len(marks) > 1 else max(high - low, 1e-9)
     row = [" "] * width
-    last = cell_of(marks[-1], low, high, width) if marks else 0
-    for value in marks:
-        text = tick_text(value, step)
-        if unit and value == marks[-1] and last + len(text) // 2 + len(unit) + 1 >= width:
-            text += f" {unit}"  # no room behind it
-        start = cell_of(value, low, high, width) - (len(text) // 2 if value > low else 0)
+    for value in reversed(marks):  # the last, with the unit, always finds room
+        number = tick_text(value, step)
+        text = f"{number} {unit}" if unit and value == marks[-1] else number
+        start = cell_of(value, low, high, width) - (len(number) // 2 if value > low else 0)
         start = max(0, min(start, width - len(text)))
         if all(cell == " " for cell in row[max(0, start - 1) : start + len(text) + 1]):
             row[start : start + len(text)] = text
-    labels = "".join(row)
-    room = len(labels) - len(labels.rstrip())
-    return labels[: width - len(unit)] + unit if unit and room > len(unit) else labels
+    return "".join(row)

@@ -244,7 +244,7 @@ class BenchScreen(LbenchScreen[None]):
         answer = self._answer(frame) if not problem else [(problem, "wrong")]
         if problem and frame.view is not None and problem == disk_trouble(frame.view):
             why = problem.partition("(")[2].partition(")")[0] or problem
-            answer = self._answer(frame, [(f"{why}: kept in memory, x exports all of it · ", "wrong")])
+            answer = self._answer(frame, [(f"{why}: kept in memory, x exports it · ", "wrong")])
         self.query_one(Answer).show(answer)
         if frame.read_share is None:
             for histograms in self.query(Histograms):
@@ -338,9 +338,9 @@ class BenchScreen(LbenchScreen[None]):
         """The sentence of line 2, in the longest form that fits behind `before`."""
         before = before or []
         if frame.awaited_s is not None:
-            phase = (frame.view and frame.view.phase) or "preparing"
-            if frame.cancelling or frame.state == "starting":
-                phase = _CANCELLING if frame.cancelling else "starting the engine"
+            begun = "" if frame.view is None else frame.view.phase or ""
+            phase = "starting the engine" if frame.state == "starting" else begun or "preparing"
+            phase = _CANCELLING if frame.cancelling else phase
             plan = self.host.plan
             what = registry.without_folder(plan.workload) + (f" on {Path(plan.data).name}" if plan.data else "")
             return [*before, (f"{phase} · ", "quiet"), (what, "text"), (f" · {frame.awaited_s:.0f} s", "quiet")]
@@ -354,9 +354,9 @@ class BenchScreen(LbenchScreen[None]):
             for short, cost in ((False, True), (True, True), (True, False))
         )
         pieces = next((form for form in (whole, short) if fits(form, self.size.width - 2, rows)), shortest)
-        phase = _CANCELLING if frame.cancelling else None if frame.view is None else frame.view.phase
-        if phase and (frame.cancelling or frame.state == "live"):
-            pieces = [*pieces, (f" · {phase}", "quiet")]
+        doing = _CANCELLING if frame.cancelling else None if frame.view is None else frame.view.phase
+        if doing and (frame.cancelling or frame.state == "live"):
+            pieces = [*pieces, (f" · {doing}", "quiet")]
         return pieces
 
     # -- keys

@@ -110,9 +110,7 @@ class SessionsScreen(ReadingScreen[None]):
             problem = str(error)
         self.app.call_from_thread(self._take, worker, found, problem, True)
 
-    def _take(
-        self, worker: Worker[None], found: dict[tuple[str, int], Entry], problem: str | None, last: bool
-    ) -> None:
+    def _take(self, worker: Worker[None], found: dict[tuple[str, int], Entry], problem: str | None, last: bool) -> None:
         if worker.is_cancelled or not self.is_attached:
             return
         found = {key: entry for key, entry in found.items() if key[0] not in self._deleted}
@@ -292,7 +290,7 @@ class SessionsScreen(ReadingScreen[None]):
         if self.is_attached:
             self._say(text, role)
         else:
-            self.host.notify(text, severity="error" if role == "wrong" else "information")
+            self.notify(text, severity="error" if role == "wrong" else "information")
 
     def action_delete(self) -> None:
         entry = self._chosen

@@ -109,7 +109,8 @@ class SetupScreen(FaultsEnd, AnswersInputs, Steady, Screen[Plan | None]):
             return
         if bad:
             here = f"backend.{self.focused.index}" if isinstance(self.focused, Ticks) else ""
-            first = self._errors.get("") or self._errors.get("backends") or self._errors.get(here)
+            own = next((f"{row.name_shown}: {row.error_shown}" for row in self._rows_in_focus if row.error), None)
+            first = self._errors.get("") or self._errors.get("backends") or self._errors.get(here) or own
             problem = first or f"{count_text(bad, 'field')} cannot be used: marked with ✘"
             self.query_one(Answer).show([(f"✘ {problem}", "wrong")])
             return
@@ -117,10 +118,14 @@ class SetupScreen(FaultsEnd, AnswersInputs, Steady, Screen[Plan | None]):
         if isinstance(self.focused, Ticks):
             form = self.draft.backends[self.focused.index]
             answer = [(f"{form.label}: ", "text"), (catalog.summary(form.name), "quiet")]
-        rows = [] if self.focused is None else [one for one in self.focused.ancestors if isinstance(one, FieldRow)]
-        if rows:
+        if rows := self._rows_in_focus:
             answer = [(f"{rows[0].name_shown}: ", "text"), *rows[0].hint()]
         self.query_one(Answer).show(answer)
+
+    @property
+    def _rows_in_focus(self) -> list[FieldRow]:
+        """The row of the field in focus; none: something else has it."""
+        return [] if self.focused is None else [one for one in self.focused.ancestors if isinstance(one, FieldRow)]
 
     # -- what was submitted
 
@@ -214,7 +219,7 @@ class SetupScreen(FaultsEnd, AnswersInputs, Steady, Screen[Plan | None]):
     @property
     def _axis_in_focus(self) -> str | None:
         """What the field in focus would be as the axis of a sweep."""
-        rows = [] if self.focused is None else [one for one in self.focused.ancestors if isinstance(one, FieldRow)]
+        rows = self._rows_in_focus
         part, _, name = rows[0].place.partition(".") if rows else ("", "", "")
         if part == "params":
             return name

@@ -273,9 +273,13 @@ class FieldRow(Lines):
             self.on_resize()
             self.redraw()
 
+    @property
+    def error_shown(self) -> str:
+        """The error, in which a long value is cut."""
+        return brief(str(self.error), self.value.strip())
+
     def _error_lines(self, width: int) -> list[str]:
-        error = brief(f"✘ {self.error}", self.value.strip())
-        lines = sentence_lines(error, max(_LEAST, width - NAME_WIDTH - 2), indent="  ")
+        lines = sentence_lines(f"✘ {self.error_shown}", max(_LEAST, width - NAME_WIDTH - 2), indent="  ")
         return lines if len(lines) <= _MOST else [*lines[: _MOST - 1], lines[_MOST - 1] + " …"]
 
     def on_resize(self) -> None:

@@ -1,3 +1,4 @@
+import re
 import textwrap
 
 import numpy as np
@@ -8,13 +9,14 @@ from rich.cells import cell_len
 
 from lbench.tui.draw.bars import bar, progress
 from lbench.tui.draw.curve import curve
-from lbench.tui.draw.dots import dots
+from lbench.tui.draw.dots import dots, short_ms
 from lbench.tui.draw.histogram import axis, bins, columns, counts, range_of
 from lbench.tui.draw.ink import between, clipped, heading, line, put, sentence_lines, shorter, width_of, wrapped
 from lbench.tui.draw.lanes import paint, paint_marks, spans
 from lbench.tui.draw.picture import Ramp, fit, half_blocks, quadrants, resample, stretched
 from lbench.tui.draw.scale import nice_ceiling, nice_range, ticks, window_s
 from lbench.tui.theme import DARK
+from lbench.tui.widgets.table import _ms
 
 WIDTHS = st.integers(1, 200)
 TEXTS = st.text(st.characters(codec="utf-8", exclude_categories=["C", "M", "Z"]), max_size=30)
@@ -76,7 +78,7 @@ def test_what_is_not_nothing_shows() -> None:
 
 def test_numbers_under_a_histogram_are_round_and_do_not_touch() -> None:
     assert [float(text) for text in axis(40, 160, 40).split()] == [50, 100, 150]
-    assert axis(40, 160, 50, "ms").endswith("ms")
+    assert axis(40, 160, 50, "ms").rstrip().endswith("150 ms")
     assert len(axis(0, 1, 13)) == 13
 
 
@@ -205,10 +207,17 @@ def test_no_sentence_wraps_by_one_word() -> None:
     assert [word for word, _ in wrapped([(text, "text")], len(text) - 1, 2)[-1]] == ["not", " settled"]
 
 
+def test_no_duration_reads_as_none() -> None:
+    assert [short_ms(ms) for ms in (0.0, 2.6e-5, 0.0004, 0.0006, 0.02)] == ["0.00", "3e-5", "4e-4", "0.001", "0.020"]
+    assert [_ms(ms)[0][0] for ms in (2.5e-5, 0.0001, 0.02)] == ["25ns", "0.1µs", "20µs"]
+
+
 def test_an_axis_always_has_its_unit_and_two_numbers() -> None:
     assert axis(0.0, 50.0, 21, "ms").split() == ["0", "25", "50", "ms"]
     assert axis(0.0, 75.0, 19, "ms").split() == ["0", "50", "ms"]
-    assert axis(0.0, 60.0, 30, "ms").split()[-1] == "ms"
+    for high in (50.0, 60.0, 0.004, 12_345.0):
+        for width in range(19, 80):
+            assert re.search(r"\d ms *$", axis(0.0, high, width, "ms"))
 
 
 @pytest.mark.parametrize(

@@ -147,7 +147,7 @@ async def test_a_full_disk_leaves_room_for_the_answer(app_of: App, still: Any, s
     async with app.run_test(size=(80, 24)) as pilot:
         await wait_until_drawn(app, pilot)
         answer = " ".join(" ".join(screen_text(app).splitlines()[1:3]).split())
-        assert "No space left on device: kept in memory, x exports all of it · processes is 1.98×" in answer
+        assert "No space left on device: kept in memory, x exports it · processes 1.98×" in answer
         assert "(1.94–2.03)" in answer and "-o" not in answer
 
 

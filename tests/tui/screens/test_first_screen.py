@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from lbench.tui.app import LbenchApp
 from lbench.tui.bench.first_sight import example_picture
 from lbench.tui.screens.ask import AskYes
 from lbench.tui.screens.sessions import SessionsScreen
+from lbench.tui.session_index import Entry, last_result
 from lbench.tui.widgets.welcome import Welcome
 
 App = Callable[..., LbenchApp]
@@ -74,6 +76,31 @@ def test_the_example_is_the_picture_of_its_workload() -> None:
     levels = example_picture()
     assert levels.shape == (240, 240)
     assert levels[120][0] == 255 and levels[120][-1] < 255  # x grows to the right: from -1.5, in the set, to 1
+
+
+async def test_what_was_looked_for_before_a_session_was_deleted_is_not_shown_after_it(
+    recorded: Path, app_of: App, screen_text: Text, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, may_end = threading.Event(), threading.Event()
+    entry = last_result()
+
+    def slow() -> Entry | None:
+        begun.set()
+        may_end.wait(60)
+        return entry
+
+    app = app_of()
+    async with app.run_test(size=(120, 40)) as pilot:
+        monkeypatch.setattr("lbench.tui.session_index.last_result", slow)
+        first = asyncio.create_task(look_ahead(app))
+        while not begun.is_set():
+            await pilot.pause(0.01)
+        monkeypatch.setattr("lbench.tui.session_index.last_result", lambda: None)
+        await asyncio.to_thread(app._look_for_last)
+        may_end.set()
+        await first
+        await pilot.pause()
+        assert entry is not None and "last result" not in screen_text(app)
 
 
 async def test_a_session_that_was_deleted_is_nowhere_offered_any_more(

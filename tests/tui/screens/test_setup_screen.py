@@ -654,6 +654,37 @@ async def test_figures_that_come_after_an_edit_are_not_taken_for_those_of_the_fo
         assert ("100 tasks", "hairline") in figures
 
 
+async def test_the_error_of_the_field_in_focus_stands_on_line_2_where_its_row_is_out_of_sight(
+    app_of: AppOf, screen_text: Callable[[LbenchApp], str]
+) -> None:
+    app = app_of(plan=Plan("random_forest", backends=default_plan().backends))
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = await open_setup(pilot)
+        screen.query_one("#at-run-encoding").focus()
+        await pilot.press(*"latin")
+        await pilot.pause()
+        assert screen_text(app).splitlines()[1].startswith(" ✘ encoding: is of a data file")
+        await pilot.press("up")
+        await pilot.pause()
+        assert screen_text(app).splitlines()[1].startswith(" ✘ 1 field cannot be used")
+
+
+async def test_a_paste_of_several_lines_says_that_a_field_takes_the_first(app_of: AppOf) -> None:
+    app = app_of()
+    async with app.run_test(size=(120, 40)) as pilot:
+        screen = await open_setup(pilot)
+        screen.query_one("#at-run-seed").focus()
+        for text, notes in (("7\n", 0), ("7\n8\n", 1)):
+            app.post_message(events.Paste(text))
+            await pilot.pause()
+            assert len(app._notifications) == notes
+        assert screen.query_one("#at-run-seed", Input).value == "77"
+        screen.query_one("#at-workload").focus()
+        app.post_message(events.Paste("a\nb"))  # goes nowhere
+        await pilot.pause()
+        assert len(app._notifications) == 1
+
+
 async def test_a_workload_with_errors_has_no_figures_of_another(app_of: AppOf) -> None:
     app = app_of()
     async with app.run_test(size=(120, 40)) as pilot:
