@@ -63,6 +63,7 @@ def _machine(view: SessionView) -> dict[str, str]:
         "system": environment.os,
         "python": environment.python,
         "BLAS threads": environment.blas_threads,
+        **environment.variables,
         "lbench": view.header.lbench_version,
         **{name: version for name, version in environment.packages.items() if name != "lbench"},
     }

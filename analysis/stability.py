@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import chain
 from statistics import median
 
@@ -43,6 +43,8 @@ MOST_DRIVER_SHARE = 0.25
 MOST_IDLE_SHARE = 0.25
 LEAST_SMALL = 8  # tasks, to be called too small
 
+_WITHOUT_VARIABLES = ("emulated", "lambda")  # no variable of this machine's user reaches a function
+
 _Group = list[RunView]
 _OK = STATUSES.index("ok")
 
@@ -63,7 +65,8 @@ def stability_warnings(view: SessionView) -> list[Warning_]:
             point, text = next(iter(found.items()))
             texts.setdefault(text, []).append(f"{label}{_at(point, len(found) - 1)}")
         warnings += [Warning_(code, f"{listed(labels)}: {text}") for text, labels in texts.items()]
-    return warnings + [one for groups in points.values() for one in _disagreeing(groups)]
+    variables = {} if view.header is None else view.header.environment.variables
+    return warnings + [one for groups in points.values() for one in _disagreeing(groups, variables)]
 
 
 def _points(runs: list[RunView]) -> dict[str, dict[str, _Group]]:
@@ -390,8 +393,11 @@ _OF_A_BACKEND: dict[str, Callable[[_Group], str | None]] = {
 }
 
 
-def _disagreeing(groups: dict[str, _Group]) -> list[Warning_]:
-    """Right answers that are not bit-identical; a wrong answer fails its run."""
+def _disagreeing(groups: dict[str, _Group], variables: Mapping[str, str]) -> list[Warning_]:
+    """Right answers that are not bit-identical; a wrong answer fails its run.
+
+    `variables`: that results may depend on, as they are set for local workers.
+    """
     digests: dict[str, list[str]] = {}
     for label, group in groups.items():
         for run in group:
@@ -402,9 +408,25 @@ def _disagreeing(groups: dict[str, _Group]) -> list[Warning_]:
     if len(digests) < 2:
         return []
     named = [label for labels in digests.values() for label in labels]
+    reason = _variables_that_differ([groups[label][0] for label in dict.fromkeys(named)], variables)
     if several := [label for label in groups if named.count(label) > 1]:
         return [
-            Warning_("answers_differ", f"the answers are not bit-identical, nor are those of {listed(several)} alone")
+            Warning_(
+                "answers_differ",
+                f"the answers are not bit-identical, nor are those of {listed(several)} alone{reason}",
+            )
         ]
     groups_text = "; ".join(listed(labels) for labels in digests.values())
-    return [Warning_("answers_differ", f"the answers are not bit-identical; identical among: {groups_text}")]
+    return [Warning_("answers_differ", f"the answers are not bit-identical; identical among: {groups_text}{reason}")]
+
+
+def _variables_that_differ(runs: Sequence[RunView], variables: Mapping[str, str]) -> str:
+    """Which variables some of these backends have and others have not; empty: that is not known of any."""
+    without = [run.planned.label for run in runs if run.planned.backend in _WITHOUT_VARIABLES]
+    if not variables or not without or len(without) == len(runs):
+        return ""
+    them, are = ("them", "are") if len(variables) > 1 else ("it", "is")
+    return (
+        f" ({listed(list(variables))} {are} set here, and {listed(without)} {'do' if len(without) > 1 else 'does'} not"
+        f" have {them}: unset {them} to compare under equal conditions)"
+    )

@@ -431,6 +431,8 @@ def _environment(view: SessionView) -> tuple[tuple[str, str], ...]:
     for name, value in msgspec.to_builtins(header.environment).items():
         if name == "packages" and isinstance(value, dict):
             found.append((name, ", ".join(f"{package} {version}" for package, version in value.items())))
+        elif name == "variables" and isinstance(value, dict):
+            found += [(variable, str(setting)) for variable, setting in value.items()]
         elif name == "memory_bytes" and isinstance(value, int):
             found.append(("memory", f"{value / 2**30:.1f} GiB"))
         elif value is not None:

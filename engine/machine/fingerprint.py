@@ -58,6 +58,12 @@ _BLAS_VARIABLES = (
     "OMP_NUM_THREADS",
 )
 
+# That decide which instructions a library computes with, the order of a set, or the local time.
+_VARIABLES = (
+    *("OPENBLAS_CORETYPE", "MKL_CBWR", "MKL_ENABLE_INSTRUCTIONS", "BLIS_ARCH_TYPE", "NPY_DISABLE_CPU_FEATURES"),
+    *("ATEN_CPU_CAPABILITY", "PYTHONHASHSEED", "TZ"),
+)
+
 
 class Environment(msgspec.Struct, frozen=True, kw_only=True):
     """The machine and the software that a session was measured on; null: not measured."""
@@ -75,6 +81,7 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
     blas_threads: int | None = None  # of one worker
     load_1m: float | None = None
     hostname: str | None = None
+    variables: dict[str, str] = {}  # set ones that results may depend on; local workers have them, environments do not
 
 
 class MachineSample(msgspec.Struct, frozen=True):
@@ -109,6 +116,7 @@ def fingerprint(blas_threads: int | None = None) -> Environment:
         blas_threads=_blas_threads() if blas_threads is None else blas_threads,
         load_1m=load_1m(),
         hostname=socket.gethostname() or None,
+        variables={name: value for name in _VARIABLES if (value := os.environ.get(name))},
     )
 
 

@@ -596,6 +596,21 @@ def test_right_answers_that_differ_are_warned_about(make_session: Make) -> None:
     assert "answers_differ" not in warned(make_session(times, digests={"processes": "other"}, ok=False))
 
 
+def test_variables_that_only_local_workers_have_are_named_where_answers_differ(make_session: Make) -> None:
+    times = {"sequential": STEADY, "processes": STEADY, "emulated": STEADY}
+    set_here = Environment(variables={"OPENBLAS_CORETYPE": "Haswell", "TZ": "UTC"})
+    differing = make_session(times, digests={"emulated": "other"}, environment=set_here)
+    assert warned(differing)["answers_differ"] == (
+        "the answers are not bit-identical; identical among: sequential and processes; emulated (OPENBLAS_CORETYPE and TZ"
+        " are set here, and emulated does not have them: unset them to compare under equal conditions)"
+    )
+    for digests in ({"processes": "other"}, {"emulated": "other"}):
+        environment = set_here if "processes" in digests else Environment()
+        only = {name: STEADY for name in ("sequential", *digests)}
+        found = warned(make_session(only, digests=digests, environment=environment))["answers_differ"]
+        assert found.startswith("the answers are not bit-identical; identical among: ") and "set here" not in found
+
+
 def test_an_answer_that_was_not_computed_differs_from_none(make_session: Make) -> None:
     assert warned(make_session({"sequential": STEADY, "processes": STEADY}, digests={"processes": ""})) == {}
 

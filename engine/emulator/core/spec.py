@@ -26,7 +26,8 @@ __all__ = [
 RuntimeClient = Literal["awslambdaric", "python", "plain"]
 # Of lbench's own function: a task is the unit of parallelism, so that its libraries start no threads.
 BLAS_THREADS = {
-    f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL", "NUMEXPR", "BLIS", "VECLIB_MAXIMUM")
+    f"{library}_THREADS": "1"
+    for library in ("OMP_NUM", "OPENBLAS_NUM", "MKL_NUM", "NUMEXPR_NUM", "BLIS_NUM", "VECLIB_MAXIMUM")
 }
 Rate = Annotated[float, Meta(ge=0, le=1)]
 Milliseconds = Annotated[float, Meta(ge=0, le=900_000)]

@@ -33,6 +33,7 @@ FIELDS = [
     "blas_threads",
     "load_1m",
     "hostname",
+    "variables",
 ]
 
 
@@ -76,6 +77,14 @@ def test_the_fingerprint_imports_none_of_the_packages_that_it_names() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"
+
+
+def test_variables_that_results_may_depend_on_are_recorded_and_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in machine._VARIABLES:
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("MKL_CBWR", "COMPATIBLE")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "dummy")
+    assert fingerprint().variables == {"MKL_CBWR": "COMPATIBLE"}
 
 
 def test_blas_threads_are_the_callers_else_the_environments(monkeypatch: pytest.MonkeyPatch) -> None:
