@@ -18,7 +18,7 @@ from lbench.engine.session.sweeps import earlier_parts
 from lbench.engine.session.view import RunView, SessionView, load_folder
 from lbench.errors import count_text
 
-__all__ = ["cut_off_runs", "joined", "load_whole", "resumed_text", "unfinished_runs", "whole_comparisons"]
+__all__ = ["cut_off_runs", "joined", "load_whole", "resumed_text", "sweeps_of", "unfinished_runs", "whole_comparisons"]
 
 _Place = tuple[tuple[str, Any], ...]  # a point of a sweep
 
@@ -116,6 +116,23 @@ def joined(views: Sequence[SessionView]) -> SessionView:
         if view is not last:
             found.warnings += [Warned(one.code, one.text, one.run) for one in machine_warnings(view, without)]
         found.events += view.events
+    return found
+
+
+def sweeps_of(view: SessionView) -> dict[str, SessionView]:
+    """A session's sweeps by their ids, each as a session of its own, in the order in which they were begun."""
+    runs: dict[str, dict[str, RunView]] = {}
+    for run in view.runs.values():
+        if run.planned.sweep is not None:
+            runs.setdefault(run.planned.sweep.id, {})[run.id] = run
+    if len(runs) < 2:
+        return dict.fromkeys(runs, view)
+    found = {}
+    for identity, own in runs.items():
+        part = found[identity] = SessionView()
+        part.header, part.end, part.runs = view.header, view.end, own
+        part.comparisons = [one for one in view.comparisons if own.keys() & set(one.runs)]
+        part.warnings = [one for one in view.warnings if one.run is None or one.run in own]
     return found
 
 

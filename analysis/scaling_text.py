@@ -207,12 +207,13 @@ def law_lines(found: Sequence[Scaling]) -> list[str]:
             for one in _varied(scaling):
                 lines.append(f"{one.name}{where}, strong scaling: {_efficiencies(strong_scaling(one))}")
                 lines += [f"{one.name}{where}, {law_text(fit_law(one, law), law)}" for law in ("amdahl", "usl")]
-    columns: dict[str, list[tuple[float, Series]]] = {}
+    columns: dict[tuple[str, str, str, str], list[tuple[float, Series]]] = {}
     for scaling in found:
         if "workers" in scaling.beside:
             for one in _varied(scaling):
-                columns.setdefault(one.name, []).append((float(scaling.beside["workers"]), one))
-    for name, column in columns.items():
+                key = (one.name, scaling.workload, scaling.axis, repr(scaling.params))
+                columns.setdefault(key, []).append((float(scaling.beside["workers"]), one))
+    for (name, *_), column in columns.items():
         if weak := weak_scaling(column):
             lines.append(f"{name}, weak scaling (as much work for each worker): {_efficiencies(weak)}")
     return lines

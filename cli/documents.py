@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -10,7 +11,7 @@ import msgspec
 from lbench.analysis.causes import explanations, held_runs
 from lbench.analysis.comparison import by_label, compare
 from lbench.analysis.prediction import predict_comparison, predictions
-from lbench.analysis.resumed import load_whole
+from lbench.analysis.resumed import load_whole, sweeps_of
 from lbench.analysis.scaling import scalings
 from lbench.analysis.stability import stability_warnings
 from lbench.analysis.sweep_record import sweep_curves, tuning_record
@@ -88,15 +89,14 @@ def document_of(view: SessionView, meta: Meta | None = None, *, predict: bool = 
 
 
 def _sweeps(view: SessionView, *, predict: bool) -> list[SweepCurves]:
-    """The curves of the sweep that a session holds; none where nothing was swept, or no point has come to an end."""
-    identity = _sweep_id(view)
-    if identity is None or identity.startswith(TUNE):
-        return []
-    try:
-        found = scalings([view], run_bill, predict=predict_comparison if predict else None)
-    except InputError:
-        return []
-    return [sweep_curves(one, identity) for one in found]
+    """The curves of the sweeps that a session holds; none of one of which no point has come to an end."""
+    found: list[SweepCurves] = []
+    for identity, part in sweeps_of(view).items():
+        if not identity.startswith(TUNE) and _sweep_id(part) is not None:
+            with suppress(InputError):
+                made = scalings([part], run_bill, predict=predict_comparison if predict else None)
+                found += [sweep_curves(one, identity) for one in made]
+    return found
 
 
 def _sweep_id(view: SessionView) -> str | None:

@@ -16,7 +16,7 @@ from lbench.analysis.function_calls import calls_of
 from lbench.analysis.hedging import hedging_lines
 from lbench.analysis.prediction import predict_comparison, predicted_sentence
 from lbench.analysis.reasons import reason_texts
-from lbench.analysis.resumed import resumed_text
+from lbench.analysis.resumed import resumed_text, sweeps_of
 from lbench.analysis.scaling import Scaling, scalings
 from lbench.analysis.scaling_text import break_even_spread, law_lines, scaling_notes, scaling_sentence
 from lbench.analysis.session_comparison import Job, SessionComparison, compare_sessions
@@ -158,11 +158,11 @@ def _compared(sessions: Sequence[tuple[str, SessionView]], caveats: dict[str, No
 def _swept(views: Sequence[SessionView], caveats: dict[str, None]) -> list[Scaling]:
     """The sweeps of these sessions: those of one workload along the same axes together, of several machines."""
     groups: dict[tuple[str, ...], dict[str, list[SessionView]]] = {}
-    for view in views:
-        planned = next((run.planned for run in view.runs.values() if run.planned.sweep is not None), None)
-        if planned is not None and planned.sweep is not None and not is_tuning(planned):
+    for identity, part in chain.from_iterable(sweeps_of(view).items() for view in views):
+        planned = next(run.planned for run in part.runs.values() if run.planned.sweep is not None)
+        if planned.sweep is not None and not is_tuning(planned):
             group = groups.setdefault((planned.workload, *sorted(planned.sweep.point)), {})
-            group.setdefault(planned.sweep.id, []).append(view)
+            group.setdefault(identity, []).append(part)
     found = []
     for sweeps in groups.values():
         together = list(chain.from_iterable(sweeps.values()))

@@ -12,7 +12,7 @@ from lbench.engine.journal.writer import JOURNAL_NAME
 from lbench.engine.session.index import session_folders
 from lbench.errors import LbenchError
 
-__all__ = ["earlier_parts", "recent_sweeps", "sweep_folders", "sweep_id"]
+__all__ = ["earlier_parts", "newest_sweep", "recent_sweeps", "sweep_folders", "sweep_id"]
 
 _LOOKED_AT = 200  # newest sessions among which sweeps are sought
 _HEAD = 50  # events, among which is the first planned run
@@ -37,6 +37,23 @@ def recent_sweeps() -> Iterator[tuple[Path, str]]:
     for folder in session_folders()[:_LOOKED_AT]:
         if (identity := sweep_id(folder)) is not None:
             yield folder, identity
+
+
+def newest_sweep() -> Path | None:
+    """The newest recorded session of a sweep or a tuning, be it after other runs; None: there is none.
+
+    Raises:
+        InputError: the folder of sessions cannot be read.
+    """
+    return next((folder for folder in session_folders()[:_LOOKED_AT] if _has_sweep(folder / JOURNAL_NAME)), None)
+
+
+def _has_sweep(journal: Path) -> bool:
+    try:
+        with journal.open("rb") as file:
+            return any(line.startswith(b'{"event":"planned"') and b'"sweep":{' in line for line in file)
+    except OSError:
+        return False
 
 
 def sweep_folders(identity: str) -> list[Path]:

@@ -14,11 +14,13 @@ from lbench.analysis.scaling_text import scaling_sentence
 from lbench.analysis.sweep_record import sweep_curves
 from lbench.cli import documents
 from lbench.cli.documents import document_of, load_document, load_views
+from lbench.cli.html.content import content_of
 from lbench.engine.cost.charges import CostItems, RunCost
 from lbench.engine.export.document import encode_document
-from lbench.engine.session.view import SessionView
+from lbench.engine.journal.events import Event
+from lbench.engine.session.view import SessionView, fold
 from lbench.errors import InputError, SessionFileError
-from tests.analysis.sweeps import sweep_session
+from tests.analysis.sweeps import sweep_events, sweep_session
 from tests.analysis.test_scaling import bill, cut_off, forest
 
 
@@ -132,6 +134,26 @@ def test_points_that_nobody_measures_leave_a_document_without_curves_or_picks(po
         assert made.sweeps is None and made.tuning is None
         with pytest.raises(InputError, match=r"^[^\n]+$"):
             scalings([view], bill)
+
+
+def test_each_sweep_of_a_session_has_its_curves() -> None:
+    """As the screens measure them one after the other: of other parameters, along another axis."""
+
+    def events(identity: str, axis: str, factor: float, **params: int) -> list[Event]:
+        times = {"processes": [1.0 * factor, 1.1 * factor], "threads": [2.0 * factor, 2.1 * factor]}
+        points = [({axis: n}, times) for n in (1, 2)]
+        return sweep_events(points, identity=identity, sweep_id=f"w-{identity}", params=params)
+
+    first, *more = events("a", "n", 1.0, k=1), events("b", "n", 10.0, k=2), events("c", "tasks", 100.0, n=1, k=1)
+    view = fold([*first, *(event for one in more for event in one[1:])])
+    made = document_of(view, predict=False)
+    assert [(one.id, one.axis, one.curves[0].points[0].makespan_s.value) for one in made.sweeps or []] == [
+        ("w-a", "n", 1.05),
+        ("w-b", "n", 10.5),
+        ("w-c", "tasks", 105.0),
+    ]
+    titles = [section.title for section in content_of([("s", view)]).sections if " along " in section.title]
+    assert titles == ["probe along n", "probe along n", "probe along tasks"]
 
 
 def test_a_tuning_of_two_backends_is_that_of_its_first(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,14 +7,14 @@ from pathlib import Path
 import msgspec
 
 from lbench.analysis.prediction import predict_comparison
-from lbench.analysis.resumed import joined
+from lbench.analysis.resumed import joined, sweeps_of
 from lbench.analysis.scaling import Scaling, scalings
 from lbench.analysis.scaling_text import law_lines
 from lbench.analysis.tuning import Tuned, caveats, memory_text, tuned, tuning_sentence
 from lbench.engine.billing.bill import run_bill
 from lbench.engine.journal.writer import JOURNAL_NAME
 from lbench.engine.model import Sweep
-from lbench.engine.session.sweeps import recent_sweeps, sweep_folders
+from lbench.engine.session.sweeps import newest_sweep, sweep_folders
 from lbench.engine.session.view import SessionView, fold, load_folder
 from lbench.errors import InputError
 from lbench.tui.feeds.records import Source
@@ -56,30 +56,34 @@ def load_sweep(shown: Path | None, *, predict: bool, measuring: bool = False) ->
     if measuring and shown is not None and not (shown / JOURNAL_NAME).exists():
         return Swept([], source=shown)  # the engine is only starting
     if shown is not None:
-        view = load_view(shown)
-        identity = next((run.planned.sweep.id for run in view.runs.values() if run.planned.sweep is not None), None)
-        earlier = [] if identity is None else [folder for folder in sweep_folders(identity) if folder != shown]
+        identity, view = _newest_sweep(load_view(shown))
         try:
-            swept = _swept([*earlier, shown], view, predict=predict)
+            swept = _swept(shown, identity, view, predict=predict)
             if identity is not None or _is_curve(swept):
                 return swept
         except InputError:
             if identity is not None or measuring:
                 return Swept([], source=shown)  # its first point is being measured
-    identity = next((one for _, one in recent_sweeps()), None)
-    if identity is None:
+    newest = newest_sweep()
+    if newest is None:
         raise InputError(NO_SWEEP)
-    folders = sweep_folders(identity)
-    return _swept(folders, load_view(folders[-1]), predict=predict)
+    return _swept(newest, *_newest_sweep(load_view(newest)), predict=predict)
 
 
-def _swept(paths: list[Path], last: SessionView, *, predict: bool) -> Swept:
-    views = [*(load_view(path) for path in paths[:-1]), last]
+def _newest_sweep(view: SessionView) -> tuple[str | None, SessionView]:
+    """The last of a session's sweeps, by its id; without one the session itself."""
+    return next(reversed(sweeps_of(view).items()), (None, view))
+
+
+def _swept(path: Path, identity: str | None, last: SessionView, *, predict: bool) -> Swept:
+    """A sweep by the last session that it is of."""
+    earlier = [] if identity is None else [folder for folder in sweep_folders(identity) if folder != path]
+    views = [*(sweeps_of(load_view(folder)).get(identity or "", SessionView()) for folder in earlier), last]
     found = scalings(views, run_bill, predict=predict_comparison if predict else None)
     seeds = [run.planned.seed for run in last.runs.values()]
     repeats = max((point.repeats for one in found[0].series for point in one.points), default=0)
     laws = tuple(law_lines(found)) if predict else ()
-    swept = Swept(found, seeds[0] if seeds else 1, repeats, laws, paths[-1])
+    swept = Swept(found, seeds[0] if seeds else 1, repeats, laws, path)
     runs = [run for view in views for run in view.runs.values() if run.has_answer]
     kinds = {(run.planned.label, run.planned.origin) for run in runs}
     if len(kinds) > 1 or not all(_is_candidate(run.planned.sweep) for run in runs):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ import pytest
 from textual.widgets import Input
 
 from lbench.analysis.statistics import Estimate
+from lbench.engine.journal.writer import JOURNAL_NAME
 from lbench.engine.plan.parse import parse_backend
 from lbench.engine.plan.plan import Plan
 from lbench.engine.plan.sweep import SweepPlan
@@ -85,6 +88,19 @@ async def test_a_crossing_stands_where_its_number_says(app_of: AppOf, swept: Swe
         assert screen.scaling is not None
         crossings = curves_of(screen.scaling, "time", frozenset(), None).crossings
         assert crossings and all(f"{at:,.0f}" == text and at == int(at) for at, text in crossings)
+
+
+def test_of_several_sweeps_of_a_session_the_newest_is_shown(swept: Swept, recorded: Path) -> None:
+    first = swept("20261123-120000-0001", sweep="ab-1") / JOURNAL_NAME
+    second = swept("20261123-120000-0002", sweep="ab-2", axis="max_features") / JOURNAL_NAME
+    before = recorded / JOURNAL_NAME
+    for one, name in ((first, rb'"p\1"'), (second, rb'"q\1"')):
+        own = re.sub(rb'"(r\d+)"', name, one.read_bytes())
+        before.write_bytes(before.read_bytes() + own.split(b"\n", 1)[1])
+        shutil.rmtree(one.parent)
+    for shown in (recorded, None):  # also where another run came first, and no session is on the screen
+        found = loading.load_sweep(shown, predict=False)
+        assert [one.axis for one in found.scalings] == ["max_features"] and found.source == recorded
 
 
 async def test_a_sentence_without_room_is_whole_below_the_table(
