@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -20,11 +21,13 @@ from lbench.analysis.session_comparison_text import (
     permutation_text,
     verdict_lines,
 )
+from lbench.config.prices import rates
 from lbench.engine.cost.charges import CostItems, RunCost
-from lbench.engine.model import DataInfo, Interaction
+from lbench.engine.model import Answer, DataInfo, Interaction, Pricing
 from lbench.engine.session.view import RunView, SessionView
 from lbench.errors import InputError
 from tests.analysis.sweeps import ENVIRONMENT, sweep_session
+from tests.session_events import CREATED
 
 
 def free(run: RunView, now_s: float | None) -> RunCost:
@@ -299,6 +302,7 @@ def test_a_workload_that_a_session_lacks_is_named_and_no_difference_of_the_machi
         assert [(one.session, one.what, one.why) for job in found.jobs for one in job.apart] == [
             (last, "other", "it has no runs of this workload")
         ]
+        assert [len(job.rows) > 0 for job in found.jobs if job.apart] == [False]
         assert not [one for one in found.differences if "other" in one.what or "threads" in one.what]
     alike = compare_sessions([("s0", whole[0]), ("s1", whole[1])], free)
     assert not [one for job in alike.jobs for one in job.apart]
@@ -375,3 +379,190 @@ def test_sweeps_without_a_common_point_name_both_points() -> None:
     )
     with pytest.raises(InputError, match="other parameters: workers 2 against 1"):
         compared(one, other)
+
+
+# what a row is, and why there is none
+
+
+@pytest.mark.parametrize(
+    ("environment", "name"),
+    [
+        ({"cpu_model": "Intel(R) Core(TM) i7-1260P CPU @ 2.10GHz"}, "i7-1260P"),
+        ({"cpu_model": "AMD EPYC 7B13 64-Core Processor"}, "AMD EPYC 7B13"),
+        ({"cpu_model": None, "hostname": "there"}, "there"),
+        ({"cpu_model": None, "hostname": None}, "unknown"),
+        ({"usable_cores": 4.0, "logical_cores": 12}, "EPYC, 4 of 12 cores"),
+        ({"usable_cores": 1.5, "logical_cores": 8}, "EPYC, 1.5 of 8 cores"),
+        ({"usable_cores": 12.0, "logical_cores": 12}, "EPYC, 12 cores"),
+        ({"usable_cores": 1.0, "logical_cores": None}, "EPYC, 1 core"),
+    ],
+)
+def test_a_machine_is_named_by_its_processor_and_the_cores_that_it_may_use(
+    environment: dict[str, Any], name: str
+) -> None:
+    usual = {"cpu_model": "EPYC", "usable_cores": None, "logical_cores": None}
+    there = msgspec.structs.replace(ENVIRONMENT, **{**usual, **environment})
+    found = compared(session("a", A, environment=there), session("b", A))
+    assert found.jobs[0].rows[0].machine == name
+
+
+@pytest.mark.parametrize(
+    ("region", "memory_mb", "name"),
+    [("eu-west-1", 1769, "eu-west-1, 1,769 MB"), ("eu-west-1", None, "eu-west-1"), (None, None, "AWS")],
+)
+def test_lambda_is_named_by_its_region_and_memory(region: str | None, memory_mb: int | None, name: str) -> None:
+    there = session("a", {"lambda": noisy(1.0, 6, 1)})
+    for run in there.runs.values():
+        assert run.started is not None
+        run.started.pricing = Pricing(rates=None if region is None else rates(region, "x86_64"), memory_mb=memory_mb)
+    assert compared(there, session("b", {"lambda": noisy(1.0, 6, 2)})).jobs[0].rows[0].machine == name
+
+
+def test_a_row_has_what_its_repeats_were() -> None:
+    times = {"processes": [1.0, 1.1, 0.9], "emulated cold": [3.0], "emulated warm": [2.0, 2.1]}
+
+    def bill(run: RunView, now_s: float | None) -> RunCost:
+        here = run.planned.label == "processes"
+        return RunCost(CostItems(machine_rent=Decimal(1)) if here else CostItems(duration=Decimal(2)))
+
+    views = [sweep_session([({"tasks": 8}, times)], identity=name, sweep=False) for name in "ab"]
+    found = compare_sessions([("first", views[0]), ("second", views[1])], bill)
+    assert found.sessions == ("first", "second")
+    rows = found.jobs[0].rows
+    assert [(row.session, row.label, row.backend, row.temperature, row.name) for row in rows[:3]] == [
+        ("first", "processes", "processes", None, "processes"),
+        ("first", "emulated", "emulated", "cold", "emulated cold"),
+        ("first", "emulated", "emulated", "warm", "emulated warm"),
+    ]
+    assert [(row.makespan_s.value, row.times_s, row.usd, row.rent_usd) for row in rows[:3]] == [
+        (1.0, (1.0, 1.1, 0.9), None, Decimal(1)),
+        (3.0, (3.0,), Decimal(2), None),
+        (2.05, (2.0, 2.1), Decimal(2), None),
+    ]
+    assert {(row.tasks, row.capacity, row.created) for row in rows} == {(8, 2, CREATED)}
+    assert [row.effect.against for row in rows if row.effect is not None] == [
+        "first processes", "first emulated cold", "first emulated warm",
+    ]  # fmt: skip
+
+
+def test_a_label_that_the_base_did_not_run_is_compared_with_its_fastest_warm_row() -> None:
+    other = session("b", {"dask": noisy(1.0, 6, 1)})
+    base = {"lambda cold": noisy(0.5, 6, 2), "lambda warm": noisy(3.0, 6, 3), "processes": noisy(2.0, 6, 4)}
+    assert [one.against for one in compared(session("a", base), other).effects] == ["a processes"]
+    assert [one.against for one in compared(session("a", {"lambda cold": base["lambda cold"]}), other).effects] == [
+        "a lambda cold"
+    ]
+
+
+def test_cold_and_warm_are_not_compared_with_each_other() -> None:
+    cold, warm = {"emulated cold": noisy(3.0, 6, 1)}, {"emulated warm": noisy(1.0, 6, 2)}
+    found = compared(session("a", A | cold), session("b", A | warm))
+    (apart,) = found.jobs[0].apart
+    assert (apart.session, apart.what) == ("b", "emulated warm")
+    assert apart.why == "the base has no warm repeats of emulated: not comparable"
+    found = compared(session("a", A | cold), session("b", A | {"emulated": noisy(1.0, 6, 2)}))
+    assert found.jobs[0].apart[0].why == (
+        "the base has its cold and warm repeats of emulated apart, and these have neither: not comparable"
+    )
+
+
+def answered(view: SessionView, ok: bool | None, digest: str) -> SessionView:
+    for run in view.runs.values():
+        run.answer = Answer(ok=ok, check="equal", digest=digest)
+    return view
+
+
+def test_other_answers_stand_apart_where_no_reference_says_which_is_right() -> None:
+    def found(ok: tuple[bool | None, bool | None], digests: tuple[str, str]) -> list[str]:
+        views = [answered(session(name, A), *one) for name, *one in zip("ab", ok, digests, strict=True)]
+        return [f"{one.session}: {one.why}" for one in compared(*views).jobs[0].apart]
+
+    for ok in ((None, True), (True, None), (True, True)):
+        assert found(ok, ("x", "y")) == []
+    assert found((None, None), ("x", "x")) == []
+    views = [answered(session(name, A), None, digest) for name, digest in (("a", "x"), ("b", "y"), ("c", "x"))]
+    (job,) = compared(*views).jobs
+    assert [(one.session, one.what, one.why) for one in job.apart] == [
+        ("b", "probe", "another answer, and neither was checked against a reference")
+    ]
+    assert [row.session for row in job.rows] == ["a", "c"]
+    for run in views[1].runs.values():
+        run.answer = None  # of which nothing is known
+    assert not compared(*views).jobs[0].apart
+
+
+def test_a_backend_without_a_row_says_why() -> None:
+    def why(change: Callable[[int, RunView], None]) -> str:
+        view = session("b", A | {"threads": [1.0, 1.1]})
+        for number, run in enumerate(run for run in view.runs.values() if run.planned.label == "threads"):
+            change(number, run)
+        (apart,) = compared(session("a", A), view).jobs[0].apart
+        assert (apart.session, apart.what) == ("b", "threads")
+        return apart.why
+
+    def ended(**how: Any) -> Callable[[int, RunView], None]:
+        def change(number: int, run: RunView) -> None:
+            assert run.ended is not None
+            run.ended = msgspec.structs.replace(run.ended, **how)
+
+        return change
+
+    def cut(number: int, run: RunView) -> None:
+        run.ended, run.answer, run.interrupted = None, None, number == 1
+
+    def wrong(number: int, run: RunView) -> None:
+        run.answer = Answer(ok=False, check="equal", digest="z")
+
+    def paused(number: int, run: RunView) -> None:
+        run.paused = True
+
+    assert why(ended(status="failed", error="a task failed")) == "a task failed"
+    assert why(ended(makespan_s=0.0)) == "its makespan is not above 0: there is nothing to divide"
+    assert why(wrong) == "its answer is wrong"
+    assert why(paused) == "its runs were paused"
+    assert why(ended(makespan_s=None)) == "its runs have no makespan"
+    assert why(ended(status="cancelled", makespan_s=None)) == "no run ended well (cancelled)"
+    assert why(cut) == "no run ended well (running, interrupted)"
+
+
+def test_what_differs_in_the_parameters_is_named() -> None:
+    here = sweep_session([({"size": 1, "same": 5, "mine": 2}, A)], identity="a", sweep=False)
+    there = sweep_session([({"size": 3, "same": 5, "theirs": 4}, A)], identity="b", sweep=False)
+    with pytest.raises(InputError) as refused:
+        compared(here, there)
+    assert str(refused.value) == (
+        "nothing to compare: b, probe: other parameters: size 3 against 1, mine absent against 2, theirs 4 against absent"
+    )
+    seeded = session("b", A)
+    for run in seeded.runs.values():
+        run.planned = msgspec.structs.replace(run.planned, seed=7)
+    with pytest.raises(InputError) as refused:
+        compared(session("a", A), seeded)
+    assert str(refused.value) == "nothing to compare: b, probe: other parameters: seed 7 against 1"
+
+
+def test_the_order_in_which_parameters_were_given_is_no_difference() -> None:
+    here = sweep_session([({"x": 1, "y": 2}, A)], identity="a", sweep=False)
+    there = sweep_session([({"y": 2, "x": 1}, A)], identity="b", sweep=False)
+    assert len(compared(here, there).effects) == 1
+
+
+def test_sessions_without_a_common_workload_are_refused_with_what_each_has() -> None:
+    two = sweep_session([({}, A), ({}, A)], identity="b", sweep=False, workload="kmeans")
+    last = list(two.runs.values())[-1]
+    last.planned = msgspec.structs.replace(last.planned, workload="word_count")
+    with pytest.raises(InputError) as refused:
+        compared(session("a", A), two)
+    assert str(refused.value) == (
+        "the sessions have no workload with the same parameters in common: a has probe; b has kmeans, word_count"
+    )
+
+
+def test_explored_runs_are_in_no_job() -> None:
+    views = [session("a", A), session("b", A)]
+    for view in views:
+        last = list(view.runs.values())[-1]
+        last.planned = msgspec.structs.replace(last.planned, workload="kmeans", interaction=Interaction(generation=1))
+    found = compared(*views)
+    assert [job.workload for job in found.jobs] == ["probe"] and not found.jobs[0].apart
+    assert [len(row.times_s) for row in found.jobs[0].rows] == [7, 7]
