@@ -135,7 +135,7 @@ def explain(
     }
     _encoding(losses, run, lanes)
     cause, detail = _end_of_stage(run, lanes)
-    losses[cause] = empty_s
+    losses[cause] = losses.get(cause, 0.0) + empty_s
     slower, why = _slowdown(run, alone_ms, lanes, environment, by_folder)
     ratio = _ratio(run, alone_ms)
     if ratio > _SLOWER:
@@ -255,7 +255,9 @@ def _encoding(losses: dict[Cause, float], run: RunView, lanes: int) -> None:
 
 
 def _end_of_stage(run: RunView, lanes: int) -> tuple[Cause, str]:
-    """Why lanes are empty at the end of the longest stage."""
+    """Why lanes are empty at the end of the longest stage; one lane has no other to wait for but the driver."""
+    if lanes == 1:
+        return "driver", ""
     columns = run.columns
     stages = [stage for stage in run.stages if stage.finished_s is not None]
     if not stages:

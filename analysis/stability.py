@@ -29,7 +29,7 @@ from lbench.engine.session.columns import STATUSES
 from lbench.engine.session.view import RunView, SessionView
 from lbench.errors import count_text
 
-__all__ = ["idle_share", "machine_warnings", "stability_warnings"]
+__all__ = ["idle_share", "machine_warnings", "order_text", "stability_warnings"]
 
 MOST_CV = 0.10
 DRIFT_P = 0.05
@@ -67,6 +67,24 @@ def stability_warnings(view: SessionView) -> list[Warning_]:
         warnings += [Warning_(code, f"{listed(labels)}: {text}") for text, labels in texts.items()]
     variables = {} if view.header is None else view.header.environment.variables
     return warnings + [one for groups in points.values() for one in _disagreeing(groups, variables)]
+
+
+_ON_AWS = ("lambda", "function")
+
+
+def order_text(view: SessionView) -> str | None:
+    """What the order of runs on this machine cannot tell apart; None: they alternated, or one backend ran here."""
+    here = [
+        run
+        for run in view.started_runs
+        if run.planned.origin != "simulated" and run.planned.backend not in _ON_AWS and makespans([run])
+    ]
+    if len({run.planned.label for run in here}) < 2 or all(run.planned.schedule != "isolated" for run in here):
+        return None
+    return (
+        "the backends ran one after the other (--schedule isolated): a machine that became slower or faster meanwhile "
+        "would look like a difference between them"
+    )
 
 
 def _points(runs: list[RunView]) -> dict[str, dict[str, _Group]]:

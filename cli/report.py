@@ -33,6 +33,7 @@ from lbench.analysis.prediction import (
 )
 from lbench.analysis.reasons import reason_texts
 from lbench.analysis.series import Point
+from lbench.analysis.stability import order_text
 from lbench.analysis.statistics import FULL_INTERVAL
 from lbench.analysis.verdict import answer_sentence
 from lbench.cli.console import BRIGHT, QUIET, RIGHT, WARN, WRONG, accent, console
@@ -144,7 +145,7 @@ def print_report(view: SessionView, document: Document, saved: str, *, predict: 
         *hedging_lines(view.started_runs),
         *_quantiles(run for run in view.started_runs if run.has_answer),
         *_conditions(comparison),
-        *_order(view, comparison),
+        *filter(None, [order_text(view)]),
         *([] if predicted is None else [predicted.conditions]),
         *([unpredicted] if unpredicted is not None else []),
         *_estimated(document),
@@ -343,17 +344,6 @@ def _intervals(comparison: Comparison) -> Iterable[str]:
     compared = max((line.comparisons for _, line in comparison.rows), default=0)
     if compared > 1 and any(line.claim in ("faster", "slower") for _, line in comparison.rows):
         yield f"what is called faster or slower stays so after Holm's correction for {compared} comparisons"
-
-
-def _order(view: SessionView, comparison: Comparison) -> Iterable[str]:
-    """What the order of the runs cannot tell apart."""
-    here = [one.label for one in comparison.summaries if one.makespan_s is not None and one.origin != "simulated"]
-    runs = [run for run in view.started_runs if run.planned.label in here and not catalog.is_paid(run.planned.backend)]
-    if len({run.planned.label for run in runs}) > 1 and any(run.planned.schedule == "isolated" for run in runs):
-        yield (
-            "the backends ran one after the other (--schedule isolated): a machine that became slower or faster meanwhile "
-            "would look like a difference between them"
-        )
 
 
 def _line_name(summary: Summary, line: Line) -> str:

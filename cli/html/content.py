@@ -21,7 +21,7 @@ from lbench.analysis.scaling import Scaling, scalings
 from lbench.analysis.scaling_text import break_even_spread, law_lines, scaling_notes, scaling_sentence
 from lbench.analysis.session_comparison import Job, SessionComparison, compare_sessions
 from lbench.analysis.session_comparison_text import change_text, comparison_sentence, needed_text, permutation_text
-from lbench.analysis.stability import stability_warnings
+from lbench.analysis.stability import order_text, stability_warnings
 from lbench.analysis.verdict import answer_sentence
 from lbench.cli.function_report import call_lines
 from lbench.cli.html.cells import Cell, Section, ms_cell, seconds_cell, times_cell, usd_cell
@@ -445,7 +445,7 @@ def _add_caveats(caveats: dict[str, None], name: str, view: SessionView) -> None
     if (resumed := resumed_text(view)) is not None:
         caveats[f"{before}{resumed}"] = None
     texts = [warning.text for warning in view.warnings] + [warning.text for warning in stability_warnings(view)]
-    for text in texts:
+    for text in filter(None, (*texts, order_text(view))):
         caveats[f"{before}{text}"] = None
     for run in view.runs.values():
         if run.started is None:

@@ -209,6 +209,14 @@ def test_without_a_run_that_ended_well_there_is_no_reason() -> None:
     assert explanations({}, None) == []
 
 
+def test_a_single_lane_is_out_of_balance_with_no_other() -> None:
+    """What it is empty for within a stage, while no task waits, the driver took."""
+    rows = [row(0, 1, 0), row(1, 4, 0)]
+    (found,) = explained({"rows": rows, "lanes": 1, "makespan_s": 5.0, "stage_s": (0.0, 4.5)}).values()
+    assert found.cause == "driver" and found.shares["driver"] == pytest.approx(0.2)
+    assert not {"imbalance", "stragglers"} & found.shares.keys()
+
+
 @pytest.mark.parametrize(("last_s", "cause"), [(2.1, "stragglers"), (1.9, "imbalance")])
 def test_a_last_task_of_twice_the_median_is_a_straggler(last_s: float, cause: str) -> None:
     rows = [row(0, 1, 0), row(0, 1, 1), row(0, 1, 2), row(0, last_s, 3)]

@@ -180,6 +180,13 @@ def test_names_from_a_session_are_texts_and_nothing_else(tmp_path: Path) -> None
     assert lbench("export", source, "-o", tmp_path / "t.pftrace").exit_code == 0
 
 
+@pytest.mark.parametrize(("schedule", "said"), [("isolated", True), ("alternating", False)])
+def test_an_isolated_order_is_among_what_weakens_the_results(tmp_path: Path, schedule: str, said: bool) -> None:
+    events = session_events({"sequential": [2.0] * 6, "threads": [1.0] * 6}, schedule=schedule)
+    assert lbench("report", session(tmp_path / "one", events), "-o", tmp_path / "r.html").exit_code == 0
+    assert ("would look like a difference between them" in (tmp_path / "r.html").read_text()) is said
+
+
 def test_several_sessions_are_compared_first(tmp_path: Path) -> None:
     one, other = usual(tmp_path / "laptop"), usual(tmp_path / "server")
     done = lbench("report", one, other, "-o", tmp_path / "r.html")
