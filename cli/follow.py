@@ -153,7 +153,7 @@ def follow_to_end(
     Raises:
         InputError: the plan cannot start; the folder is removed.
         EngineLostError: no engine started; the folder is removed.
-        KeyboardInterrupt: stopped at once; the folder stays, and its place is printed.
+        SystemExit: stopped at once by a second Ctrl-C; the folder stays, and its place is printed.
     """
     with open_progress(quiet=quiet) as progress:
         progress.begin(lines)
@@ -163,7 +163,7 @@ def follow_to_end(
         except KeyboardInterrupt:
             progress.close()
             say(f"stopped at once; the results so far are in {folder}")
-            raise
+            sys.exit(SIGNAL_EXIT_CODES[signal.SIGINT])
         except (InputError, EngineLostError):
             shutil.rmtree(folder, ignore_errors=True)
             raise

@@ -90,6 +90,15 @@ class LazyGroup(click.Group):
             raise click.UsageError(f"unknown command {name!r}: {hint}", ctx)
         return super().resolve_command(ctx, args)
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the subcommand; an interrupt is one line, where click would leave an empty one."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            behind = "\n" if sys.stderr.isatty() else ""  # the terminal has shown ^C
+            sys.stderr.write(f"{behind}lbench: interrupted\n")
+            ctx.exit(SIGNAL_EXIT_CODES[signal.SIGINT])
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The summaries of all commands; nothing is imported."""
         with formatter.section("Commands"):

@@ -98,6 +98,22 @@ def test_a_second_ctrl_c_ends_at_once(started: Started, home: Path) -> None:
     assert is_gone(engine)
 
 
+def test_an_interrupt_before_the_measurement_is_one_line(started: Started, home: Path) -> None:
+    (home / "mine.py").write_text(
+        "import pathlib, time\n"
+        f"pathlib.Path({str(home / 'began')!r}).touch()\n"
+        "time.sleep(300)\n"
+        "def f(x: int): return x\n"
+    )
+    process = started("run", "./mine.py:f", "--each", "x=1,2", "-b", "sequential", "--quiet", "-o", "out.json")
+    while not (home / "began").exists():
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=120) == ("", "lbench: interrupted\n")
+    assert process.returncode == 130 and not (home / "out.json").exists()
+
+
 def test_a_run_during_which_the_engine_was_stopped_is_marked_and_counts_in_no_figure(
     started: Started, lbench: Lbench, home: Path
 ) -> None:
