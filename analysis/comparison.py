@@ -185,7 +185,8 @@ def compare(runs: Iterable[RunView], bill: Bill, *, durations: bool = True) -> C
 
     Without `durations` the quantiles of the invocations are left out: they take most of the time of a large session.
     """
-    groups = by_label(runs)
+    every = list(runs)
+    groups = by_label(every)
     among = _among_themselves([run for group in groups.values() for run in group])
     with_times = [label for label, group in groups.items() if makespans(group)]
     names = [groups[label][0].planned.backend for label in with_times]
@@ -193,14 +194,34 @@ def compare(runs: Iterable[RunView], bill: Bill, *, durations: bool = True) -> C
     baseline = next(iter(usual + with_times), None)
     summaries = {label: summarise(group, bill, durations=durations) for label, group in groups.items()}
     if baseline is not None:
-        _put_speedups(summaries, groups, baseline)
+        _put_speedups(summaries, groups, baseline, _rounds(every))
     for label, summary in summaries.items():
         if summary.answer == "unchecked" and among is not None:
             summaries[label] = msgspec.structs.replace(summary, answer=among)
     return Comparison(list(summaries.values()), baseline)
 
 
-def _put_speedups(summaries: dict[str, Summary], groups: dict[str, list[RunView]], baseline: str) -> None:
+def _rounds(runs: list[RunView]) -> dict[str, tuple[int, int]]:
+    """The rounds of runs by id, with the number of their plan: a session may have measured one job several times."""
+    found: dict[str, tuple[int, int]] = {}
+    plan, seen = 0, set[tuple[str, int]]()
+    for run in runs:
+        if (number := run.planned.pair_round) is None or run.planned.warmup:
+            continue
+        if (run.planned.label, number) in seen:
+            plan += 1
+            seen.clear()
+        seen.add((run.planned.label, number))
+        found[run.id] = plan, number
+    return found
+
+
+def _put_speedups(
+    summaries: dict[str, Summary],
+    groups: dict[str, list[RunView]],
+    baseline: str,
+    rounds: dict[str, tuple[int, int]],
+) -> None:
     """Speedups of all lines against the baseline's main line, and what they claim together."""
     base = summaries[baseline].main
     against = runs_of_line(groups[baseline], base)
@@ -211,7 +232,9 @@ def _put_speedups(summaries: dict[str, Summary], groups: dict[str, list[RunView]
             if line is base:
                 found[label, index] = msgspec.structs.replace(line, speedup=Estimate(1.0, count=line.repeats_ok))
             elif line.makespan_s is not None:
-                found[label, index], tested[label, index] = _speedup(line, against, runs_of_line(groups[label], line))
+                found[label, index], tested[label, index] = _speedup(
+                    line, against, runs_of_line(groups[label], line), rounds
+                )
     count = sum(_can_claim(found[place]) for place in tested)
     places = [place for place in tested if _can_claim(found[place])]
     corrected = dict(zip(places, holm([tested[place](count) for place in places]), strict=True))
@@ -224,10 +247,12 @@ def _put_speedups(summaries: dict[str, Summary], groups: dict[str, list[RunView]
         summaries[label] = msgspec.structs.replace(summary, lines=lines)
 
 
-def _speedup(line: Line, against: list[RunView], runs: list[RunView]) -> tuple[Line, Callable[[int], float]]:
+def _speedup(
+    line: Line, against: list[RunView], runs: list[RunView], rounds: dict[str, tuple[int, int]]
+) -> tuple[Line, Callable[[int], float]]:
     """A line with its speedup, and its test as a function of the number of comparisons."""
-    rounds = {key: run for run in against if (key := run.planned.pair_round) is not None}
-    pairs = [(rounds[key], run) for run in runs if (key := run.planned.pair_round) in rounds]
+    bases = {rounds[run.id]: run for run in against if run.id in rounds}
+    pairs = [(bases[key], run) for run in runs if (key := rounds.get(run.id)) in bases]
     if len(pairs) > 1:
         over, under = makespans([one for one, _ in pairs]), makespans([other for _, other in pairs])
         if min(over + under, default=0.0) <= 0:
