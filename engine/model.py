@@ -68,6 +68,7 @@ __all__ = [
     "check_times",
     "epoch_s",
     "point_text",
+    "shared_fields",
 ]
 
 EXCHANGES = "its tasks exchange objects, on Lambda through S3"  # a note of a local run
@@ -102,6 +103,12 @@ def check_times(texts: Iterable[str]) -> None:
 def epoch_s(text: str) -> float:
     """A recorded ISO 8601 time as seconds since 1970."""
     return datetime.fromisoformat(text).timestamp()
+
+
+def shared_fields(source: msgspec.Struct, kind: type[msgspec.Struct]) -> dict[str, Any]:
+    """The values of the fields that a record of another kind has under the same names."""
+    names = set(kind.__struct_fields__)
+    return {name: getattr(source, name) for name in source.__struct_fields__ if name in names}
 
 
 class DataInfo(msgspec.Struct, frozen=True):

@@ -11,6 +11,7 @@ import msgspec
 from lbench.engine.billing.bill import lost_deadlines, run_cost_of, s3_usage
 from lbench.engine.cost.charges import invocation_usd
 from lbench.engine.cost.format import usd_text
+from lbench.engine.journal.events import RunEnded
 from lbench.engine.journal.reader import Head
 from lbench.engine.machine.fingerprint import Environment
 from lbench.engine.model import (
@@ -23,6 +24,7 @@ from lbench.engine.model import (
     Run,
     Warning_,
     check_times,
+    shared_fields,
 )
 from lbench.engine.session.labels import Meta
 from lbench.engine.session.view import RunView, SessionView
@@ -63,48 +65,29 @@ def _run(run: RunView) -> Run:
     assert started is not None
     status = run.status
     assert status is not None
+    end = RunEnded(run.id, "running", None, None) if ended is None else ended
+    recorded = shared_fields(planned, Run) | shared_fields(started, Run) | shared_fields(end, Run)
     return Run(
-        id=run.id,
-        workload=planned.workload,
-        params=planned.params,
-        seed=planned.seed,
-        tasks=run.known_tasks or planned.tasks,
-        backend=planned.backend,
-        label=planned.label,
-        origin=planned.origin,
-        backend_settings=started.settings,
-        transport=started.transport,
-        oversubscribed=started.oversubscribed,
-        data=started.data,
-        code_digest=started.code_digest,
-        package_digest=started.package_digest,
-        repeat=planned.repeat,
-        warmup=planned.warmup,
-        schedule=planned.schedule,
-        overlaps=ended.overlaps if ended else [],
-        sweep=planned.sweep,
-        status=status,
-        error=ended.error if ended else None,
-        started=started.started,
-        setup_s=started.setup_s,
-        makespan_s=run.makespan_s,
-        answer=run.answer,
-        driver=ended.driver if ended else None,
-        cost=run_cost_of(run),
-        stages=run.stages,
-        environments=list(run.environments.values()),
-        machine_samples=run.samples,
-        invocations=list(invocations(run)),
-        notes=run.notes,
-        interaction=planned.interaction,
-        cold=run.cold,
-        round=planned.round,
-        pricing=_pricing_texts(started.pricing),
-        s3=s3_usage(run),
-        worker_s=ended.worker_s if ended else None,
-        usage=ended.usage if ended else None,
-        cold_repeat=planned.cold is True,
-        paused=run.paused,
+        **recorded
+        | {
+            "id": run.id,
+            "tasks": run.known_tasks or planned.tasks,
+            "backend_settings": started.settings,
+            "status": status,
+            "makespan_s": run.makespan_s,
+            "answer": run.answer,
+            "cost": run_cost_of(run),
+            "stages": run.stages,
+            "environments": list(run.environments.values()),
+            "machine_samples": run.samples,
+            "invocations": list(invocations(run)),
+            "notes": run.notes,
+            "cold": run.cold,
+            "pricing": _pricing_texts(started.pricing),
+            "s3": s3_usage(run),
+            "cold_repeat": planned.cold is True,
+            "paused": run.paused,
+        }
     )
 
 

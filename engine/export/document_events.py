@@ -37,7 +37,7 @@ from lbench.engine.journal.events import (
     StageStarted,
     Warned,
 )
-from lbench.engine.model import Cost, Invocation, Pricing, S3Usage, epoch_s
+from lbench.engine.model import Cost, Invocation, Pricing, S3Usage, epoch_s, shared_fields
 from lbench.errors import InputError, SessionFileError
 
 __all__ = ["document_events", "document_length_s"]
@@ -115,23 +115,8 @@ def _problem(run: FileRun) -> tuple[str, dict[str, Any], int, dict[str, Any]]:
 
 
 def _planned(run: FileRun) -> RunPlanned:
-    return RunPlanned(
-        run=run.id,
-        workload=run.workload,
-        params=run.params,
-        seed=run.seed,
-        backend=run.backend,
-        label=run.label,
-        origin=run.origin,
-        repeat=run.repeat,
-        warmup=run.warmup,
-        schedule=run.schedule,
-        tasks=run.tasks,
-        interaction=run.interaction,
-        cold=run.cold if run.cold_repeat is None else run.cold_repeat or None,
-        round=run.round,
-        sweep=run.sweep,
-    )
+    cold = run.cold if run.cold_repeat is None else run.cold_repeat or None
+    return RunPlanned(**shared_fields(run, RunPlanned) | {"run": run.id, "cold": cold})
 
 
 def _moments(path: Path, run: FileRun, number: int) -> Iterator[_Moment]:
@@ -219,18 +204,13 @@ def _returned(run: FileRun, n: int, one: Invocation, done_s: float) -> Returned:
 def _started(path: Path, run: FileRun) -> RunStarted:
     concurrency = run.backend_settings.get("concurrency")
     return RunStarted(
-        run=run.id,
-        started=run.started,
-        setup_s=run.setup_s,
-        settings=run.backend_settings,
-        transport=run.transport,
-        oversubscribed=run.oversubscribed,
-        code_digest=run.code_digest,
-        package_digest=run.package_digest,
-        pricing=_pricing(path, run),
-        notes=run.notes,
-        data=run.data,
-        capacity=concurrency if isinstance(concurrency, int) else max(1, len(run.environments)),
+        **shared_fields(run, RunStarted)
+        | {
+            "run": run.id,
+            "settings": run.backend_settings,
+            "pricing": _pricing(path, run),
+            "capacity": concurrency if isinstance(concurrency, int) else max(1, len(run.environments)),
+        }
     )
 
 
@@ -271,18 +251,15 @@ def _pricing(path: Path, run: FileRun) -> Pricing:
 def _ended(run: FileRun) -> RunEnded:
     s3 = run.s3 or S3Usage(0, _gets(run.cost), 0, 0.0)
     return RunEnded(
-        run=run.id,
-        status="ok" if run.status == "wrong_answer" else run.status,
-        makespan_s=run.makespan_s,
-        driver=run.driver,
-        error=run.error,
-        s3_put=s3.put,
-        s3_get=s3.get,
-        s3_bytes=s3.bytes,
-        overlaps=run.overlaps,
-        cold=run.cold,
-        worker_s=run.worker_s,
-        usage=run.usage,
+        **shared_fields(run, RunEnded)
+        | {
+            "run": run.id,
+            "status": "ok" if run.status == "wrong_answer" else run.status,
+            "s3_put": s3.put,
+            "s3_get": s3.get,
+            "s3_bytes": s3.bytes,
+            "notes": [],  # they are all in `RunStarted`
+        }
     )
 
 

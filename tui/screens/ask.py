@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Generic, TypeVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding
@@ -21,13 +22,28 @@ from lbench.tui.widgets.title import Keys
 
 __all__ = ["AskCopy", "AskText", "AskYes"]
 
+Result = TypeVar("Result")
 
-class AskText(Steady, ModalScreen[str | None]):
+
+class _Ask(Steady, ModalScreen[Result], Generic[Result]):
+    """A question, with prose below it that fits the screen."""
+
+    def __init__(self) -> None:
+        super().__init__(classes="ask")
+
+    def on_resize(self) -> None:
+        self.query_one(Prose).fit()
+
+    def action_answer(self, answer: Result) -> None:
+        self.dismiss(answer)
+
+
+class AskText(_Ask[str | None]):
     """Asks for a text. Dismissed with it, or with None. `check` refuses a text by raising LbenchError."""
 
     BINDINGS = [
         Binding("enter", "take", "ok", key_display="↵", priority=True),
-        Binding("escape", "leave", "back", key_display="esc"),
+        Binding("escape", "answer(None)", "back", key_display="esc"),
     ]
 
     def __init__(
@@ -40,7 +56,7 @@ class AskText(Steady, ModalScreen[str | None]):
         path: bool = False,
     ) -> None:
         """`path`: whether the text is a path."""
-        super().__init__(classes="ask")
+        super().__init__()
         self._path = path
         self._heading, self._value, self._hint, self._check = title, value, hint, check
 
@@ -50,9 +66,6 @@ class AskText(Steady, ModalScreen[str | None]):
             yield PathInput(self._value) if self._path else Input(self._value, compact=True)
             yield Prose(self._hint)
             yield Keys()
-
-    def on_resize(self) -> None:
-        self.query_one(Prose).fit()
 
     def action_take(self) -> None:
         """Dismiss with the text, if `check` accepts it."""
@@ -66,11 +79,8 @@ class AskText(Steady, ModalScreen[str | None]):
             return
         self.dismiss(text)
 
-    def action_leave(self) -> None:
-        self.dismiss(None)
 
-
-class AskYes(Steady, ModalScreen[bool]):
+class AskYes(_Ask[bool]):
     """Asks yes or no. Enter is not an answer."""
 
     BINDINGS = [
@@ -80,7 +90,7 @@ class AskYes(Steady, ModalScreen[bool]):
     ]
 
     def __init__(self, question: str, detail: str = "") -> None:
-        super().__init__(classes="ask")
+        super().__init__()
         self._question, self._detail = question, detail
 
     def compose(self) -> ComposeResult:
@@ -89,37 +99,19 @@ class AskYes(Steady, ModalScreen[bool]):
             yield Prose(self._detail, "text")
             yield Keys()
 
-    def on_resize(self) -> None:
-        self.query_one(Prose).fit()
 
-    def action_answer(self, yes: bool) -> None:
-        self.dismiss(yes)
-
-
-class AskCopy(Steady, ModalScreen[str | None]):
+class AskCopy(_Ask[str | None]):
     """Asks what to copy. Dismissed with "sentence", "table" or "command", or with None."""
 
     BINDINGS = [
         Binding("s", "answer('sentence')", "sentence", tooltip="copy the sentence"),
         Binding("t", "answer('table')", "table", tooltip="copy the table as Markdown"),
         Binding("c", "answer('command')", "command", tooltip="copy the lbench run command"),
-        Binding("escape", "leave", "back", key_display="esc"),
+        Binding("escape", "answer(None)", "back", key_display="esc"),
     ]
-
-    def __init__(self) -> None:
-        super().__init__(classes="ask")
 
     def compose(self) -> ComposeResult:
         with Vertical():
             yield Heading("copy")
             yield Prose("s the sentence · t the table as Markdown · c the command that measures this again")
             yield Keys()
-
-    def on_resize(self) -> None:
-        self.query_one(Prose).fit()
-
-    def action_answer(self, what: str) -> None:
-        self.dismiss(what)
-
-    def action_leave(self) -> None:
-        self.dismiss(None)

@@ -90,7 +90,7 @@ def read_census(
     columns, column_notes = _columns(table.file.form, values, cells, params)
     if not columns:
         raise DataFileError(f"{path}: every column is empty or everywhere equal: nothing tells its rows apart")
-    X = np.empty((len(values), len(columns)), dtype=params.dtype)
+    X = np.empty((len(values[0]), len(columns)), dtype=params.dtype)
     for at, column in enumerate(columns):
         X[:, at] = column.values if column.code is None else column.values == column.code
     used = f"{len(X):,} of {table.seen:,} rows of {table.file.form.name} used"
@@ -144,8 +144,8 @@ class _Table:
                 self.stopped = True
                 break
 
-    def settled(self) -> tuple[NDArray[np.float64], list[_Cells], list[str]]:
-        """The rows' numbers, the columns that they are of, and notes.
+    def settled(self) -> tuple[list[NDArray[np.float64]], list[_Cells], list[str]]:
+        """The numbers of each column, the columns, and notes.
 
         Many cells of a column that are not understood drop the column, a few drop their rows.
 
@@ -180,17 +180,17 @@ class _Table:
         if others := self.file.others:
             notes.append(f"{_count(others)} not used, as the form has none such: {', '.join(others)}")
         keep = np.flatnonzero(~dropped)
-        return table[~bad_rows][:, keep], [self.cells[at] for at in keep], notes
+        return [table[~bad_rows, at] for at in keep], [self.cells[at] for at in keep], notes
 
 
 def _columns(
-    form: Form, table: NDArray[np.float64], cells: list[_Cells], params: KMeansParams
+    form: Form, table: list[NDArray[np.float64]], cells: list[_Cells], params: KMeansParams
 ) -> tuple[list[_Column], list[str]]:
     columns: list[_Column] = []
     numbers, texts, constant, crowded = [], [], [], []
     filled: dict[str, int] = {}
-    for at, known in enumerate(cells):
-        name, values = known.column, table[:, at]
+    for known, values in zip(cells, table, strict=True):
+        name = known.column
         if known.is_number:
             missing = np.isnan(values)
             there = values[~missing]
@@ -212,8 +212,7 @@ def _columns(
                 crowded.append(f"{name} ({len(codes):,})")
             else:
                 texts.append(name)
-                own = values.copy()
-                columns.extend(_Column(f"{name}={text or '?'}", own, codes[text]) for text in sorted(codes))
+                columns.extend(_Column(f"{name}={text or '?'}", values, codes[text]) for text in sorted(codes))
         else:
             crowded.append(name)
     notes = [f"{_count(numbers)} of numbers, standardised: {', '.join(numbers)}"]
