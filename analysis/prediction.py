@@ -185,7 +185,6 @@ def predict_lambda(
     memory_mb: int | None = None,
     region: str = "us-east-1",
     architecture: str = "x86_64",
-    python: str = "3.13",
     environments: int | None = None,
     model: LambdaModel | None = None,
 ) -> PredictedLine | None:
@@ -198,7 +197,6 @@ def predict_lambda(
         memory_mb: of the function; default: one vCPU.
         region: whose prices are charged.
         architecture: of the function.
-        python: of the function.
         environments: at most so many at once; default: the account's usual limit.
         model: other parameters than the data file's.
 
@@ -230,7 +228,6 @@ def predict_lambda(
             fetch_mb=data.bytes / 1e6 if data is not None else 0.0,
             region=region,
             architecture=architecture,
-            python=python,
             replications=replications,
         )
 
@@ -263,7 +260,6 @@ def predict_stages(
     fetch_mb: float = 0.0,
     region: str = "us-east-1",
     architecture: str = "x86_64",
-    python: str = "3.13",
     replications: int = 200,
     run_sigma: float = 0.0,
     confidence: float = CONFIDENCE,
@@ -280,7 +276,6 @@ def predict_stages(
         fetch_mb: what a new environment reads from S3.
         region: whose prices are charged.
         architecture: of the function.
-        python: of the function.
         replications: simulated runs.
         run_sigma: how much the times of this machine differ from run to run, where they come from one run.
         confidence: the share of simulated runs that the intervals hold.
@@ -316,7 +311,6 @@ def predict_stages(
             rng=rng,
             replications=replications,
             arch=architecture,
-            python=python,
         )
         total_s += run.makespan_s + stage.between_s
         billed_s += np.ceil(run.billed_s * 1000).sum(axis=1) / 1000

@@ -114,7 +114,6 @@ async def launch(
     functions: Sequence[FunctionSpec],
     *,
     concurrency: int = 1000,
-    freeze: bool = True,
     port: int = 0,
     region: str = "us-east-1",
     config: EmulatorConfig | None = None,
@@ -122,7 +121,7 @@ async def launch(
     """Start the emulator with these functions and wait until it serves.
 
     `concurrency`: the limit of invocations at once over all functions. `port`: 0 takes a free one. `config`: all other
-    settings; its functions, concurrency, freeze and region are replaced by those given here. Must be called on the
+    settings; its functions, concurrency and region are replaced by those given here. Must be called on the
     main thread's loop. The process ends with this one, however this one ends.
 
     Raises:
@@ -132,7 +131,6 @@ async def launch(
         (config or EmulatorConfig()).with_credentials(),
         functions=list(functions),
         concurrency=concurrency,
-        freeze=freeze,
         region=region,
     )
     errors = _Errors()

@@ -33,7 +33,7 @@ class KernelTimes(msgspec.Struct, frozen=True):
     created: str  # ISO 8601
 
 
-def kernel_times(*, fresh: bool = False) -> KernelTimes | None:
+def kernel_times() -> KernelTimes | None:
     """The kernels' seconds on one core here; measured where they are not kept, or are older than a month.
 
     None: the machine is busy, which would make it look slow for a month.
@@ -45,12 +45,11 @@ def kernel_times(*, fresh: bool = False) -> KernelTimes | None:
     versions = found.packages.get("numpy", "")
     machine = f"{found.cpu_model}, Python {found.python}, numpy {versions}"
     path = cache_folder("samples") / "kernels.json"
-    if not fresh:
-        with contextlib.suppress(OSError, msgspec.MsgspecError, ValueError):
-            kept = msgspec.json.decode(path.read_bytes(), type=KernelTimes)
-            age = datetime.now(UTC) - datetime.fromisoformat(kept.created)
-            if kept.machine == machine and 0 <= age.days < _KEPT_DAYS:
-                return kept
+    with contextlib.suppress(OSError, msgspec.MsgspecError, ValueError):
+        kept = msgspec.json.decode(path.read_bytes(), type=KernelTimes)
+        age = datetime.now(UTC) - datetime.fromisoformat(kept.created)
+        if kept.machine == machine and 0 <= age.days < _KEPT_DAYS:
+            return kept
     if (found.load_1m or 0.0) > _MOST_LOAD * (found.usable_cores or 1.0):
         return None
     times = KernelTimes(
