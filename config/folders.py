@@ -23,6 +23,7 @@ __all__ = [
     "runtime_folder",
     "sessions_folder",
     "sessions_place",
+    "tree_bytes",
     "typed_path",
     "write_whole",
 ]
@@ -91,6 +92,16 @@ def write_whole(path: Path, content: bytes, *, mode: int = 0o600) -> None:
             with contextlib.suppress(OSError):
                 Path(file.name).unlink()
             raise
+
+
+def tree_bytes(path: Path) -> int:
+    """The size of a file, or of all files below a folder; what cannot be read counts nothing."""
+    below = (os.path.join(folder, name) for folder, _, names in os.walk(path) for name in names)  # noqa: PTH118 - many
+    total = 0
+    for place in below if path.is_dir() else [path]:
+        with contextlib.suppress(OSError):
+            total += os.lstat(place).st_size
+    return total
 
 
 def config_file() -> Path:

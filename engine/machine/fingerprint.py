@@ -18,6 +18,8 @@ from pathlib import Path
 
 import msgspec
 
+from lbench.engine.machine.thread_variables import BLAS_VARIABLES
+
 __all__ = [
     "Environment",
     "MachineSample",
@@ -49,13 +51,6 @@ _PACKAGES = (
     "threadpoolctl",
     "psutil",
     "backports.zstd",
-)
-_BLAS_VARIABLES = (
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-    "BLIS_NUM_THREADS",
-    "OMP_NUM_THREADS",
 )
 
 # That decide which instructions a library computes with, the order of a set, or the local time.
@@ -257,7 +252,7 @@ def _versions() -> dict[str, str]:
 
 
 def _blas_threads() -> int | None:
-    for variable in _BLAS_VARIABLES:
+    for variable in BLAS_VARIABLES:
         with contextlib.suppress(ValueError):
             if threads := int(os.environ.get(variable, "")):
                 return threads

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 
-from lbench.config.folders import cache_place
+from lbench.config.folders import cache_place, tree_bytes
 from lbench.engine.backends.cluster import store_log
 from lbench.engine.backends.simulated.computed import kept_tasks
 from lbench.engine.emulator.resources import cgroups, scratch
@@ -94,7 +94,7 @@ def _stores() -> Iterator[Leftover]:
                 shutil.rmtree(path)
                 store_log.forget(name)
 
-            yield Leftover("temporary objects of a killed run", str(path), _size(path), remove)
+            yield Leftover("temporary objects of a killed run", str(path), tree_bytes(path), remove)
 
 
 def _emulators() -> Iterator[Leftover]:
@@ -102,7 +102,7 @@ def _emulators() -> Iterator[Leftover]:
         yield Leftover(
             "a folder of an emulator that has ended",
             str(folder),
-            _size(folder),
+            tree_bytes(folder),
             lambda folder=folder: scratch.remove_abandoned(folder),  # type: ignore[misc]
         )
 
@@ -181,21 +181,9 @@ def _mine_and_old(path: Path) -> bool:
     return found.st_uid == os.getuid() and time.time() - found.st_mtime > _OLD_S
 
 
-def _size(path: Path) -> int:
-    total = 0
-    for folder, _, names in os.walk(path):
-        for name in names:
-            with contextlib.suppress(OSError):
-                total += os.lstat(os.path.join(folder, name)).st_size  # noqa: PTH118 - many of them
-    return total
-
-
 def _file(what: str, path: Path) -> Leftover:
-    size = 0
-    with contextlib.suppress(OSError):
-        size = path.lstat().st_size
-    return Leftover(what, str(path), size, lambda: path.unlink(missing_ok=True))
+    return Leftover(what, str(path), tree_bytes(path), lambda: path.unlink(missing_ok=True))
 
 
 def _tree(what: str, path: Path) -> Leftover:
-    return Leftover(what, str(path), _size(path), lambda: shutil.rmtree(path))
+    return Leftover(what, str(path), tree_bytes(path), lambda: shutil.rmtree(path))

@@ -12,6 +12,7 @@ import msgspec
 
 from lbench.config.folders import cache_folder, write_whole
 from lbench.engine.machine.fingerprint import fingerprint
+from lbench.engine.machine.thread_variables import THREAD_VARIABLES
 from lbench.errors import LbenchError
 
 __all__ = ["KernelTimes", "kernel_times"]
@@ -19,9 +20,6 @@ __all__ = ["KernelTimes", "kernel_times"]
 _LIMIT_S = 60.0
 _KEPT_DAYS = 30
 _MOST_LOAD = 0.75  # of the usable cores
-_ONE_THREAD = dict.fromkeys(
-    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"
-)
 
 
 class KernelTimes(msgspec.Struct, frozen=True):
@@ -67,7 +65,7 @@ def _measure() -> dict[str, float]:
             argv,
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            env=dict(os.environ) | _ONE_THREAD,
+            env=dict(os.environ) | dict.fromkeys(THREAD_VARIABLES, "1"),
             timeout=_LIMIT_S,
             check=False,
         )

@@ -20,6 +20,7 @@ from typing import Any
 
 import msgspec
 
+from lbench.config.folders import tree_bytes
 from lbench.engine.backends.base import Call, Outcome, Published
 from lbench.engine.backends.local.backend import LocalBackend, open_local
 from lbench.engine.backends.local.watch import WATCH, noticed
@@ -347,19 +348,7 @@ def _scratch_bytes(folder: Path) -> int:
     """Bytes of the temporary files of tasks, without the sample's own."""
     places = [one for one in folder.iterdir() if one.name not in _OWN]
     places += Path("/tmp").glob(f"lbench-run-{os.getpid()}-*")  # where a long TMPDIR does not serve
-    return sum(map(_size, places))
-
-
-def _size(place: Path) -> int:
-    total = 0
-    for folder, _, files in os.walk(place):
-        for name in files:
-            with contextlib.suppress(OSError):
-                total += Path(folder, name).lstat().st_size
-    if not place.is_dir():
-        with contextlib.suppress(OSError):
-            total += place.lstat().st_size
-    return total
+    return sum(map(tree_bytes, places))
 
 
 def main() -> None:

@@ -8,15 +8,16 @@ A reference is computed once for each workload, parameters, data and versions, a
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from lbench.config.folders import write_whole
 from lbench.engine.model import Answer
 from lbench.engine.processes.lifeline import begin_to_answer
 from lbench.engine.verify.png import write_png
@@ -64,12 +65,8 @@ def _reference(request: Request, workload: Workload[Any], params: Params, data: 
     except (OSError, LbenchError):
         pass  # missing or truncated: compute it
     reference = encode(workload.reference(params, data))
-    try:
-        with tempfile.NamedTemporaryFile(dir=request.cache, delete=False) as file:
-            file.write(reference)
-        Path(file.name).replace(path)
-    except OSError:
-        pass  # a cache that cannot be written only costs time
+    with contextlib.suppress(OSError):  # a cache that cannot be written only costs time
+        write_whole(path, reference)
     return decode(reference)
 
 

@@ -13,6 +13,7 @@ from lbench.config.folders import (
     runtime_folder,
     sessions_folder,
     sessions_place,
+    tree_bytes,
     typed_path,
 )
 from lbench.errors import InputError
@@ -172,3 +173,13 @@ def test_a_link_of_another_user_to_our_own_folder_is_refused(tmp_path: Path, mon
 def test_a_home_folder_is_expanded_and_one_of_an_unknown_user_stays_as_typed(tmp_path: Path) -> None:
     assert typed_path("~/a.json") == tmp_path / "a.json"
     assert typed_path("~nosuchuser/a.json") == Path("~nosuchuser/a.json")
+
+
+def test_the_size_of_a_tree_is_of_its_files_and_that_of_a_file_its_own(tmp_path: Path) -> None:
+    (tmp_path / "below").mkdir()
+    (tmp_path / "one").write_bytes(b"123")
+    (tmp_path / "below/two").write_bytes(b"45")
+    (tmp_path / "below/link").symlink_to("x")
+    assert tree_bytes(tmp_path) == 6
+    assert tree_bytes(tmp_path / "one") == 3
+    assert tree_bytes(tmp_path / "missing") == 0

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from lbench import __version__
+from lbench.engine.machine.thread_variables import THREAD_VARIABLES
 from lbench.workloads.encoding import decode, encode
 from lbench.workloads.functions import find, preload
 from lbench.workloads.task_errors import error_texts
@@ -33,7 +34,6 @@ _LOOK_S = 2.0  # between two looks at whether the engine is still there
 _GRACE_S = 1.0  # from the stop of a task to the end of its process
 _TAIL_CHARACTERS = 4000
 _MESSAGE_CHARACTERS = 500
-_BLAS_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS")
 
 
 class TaskStopped(BaseException):
@@ -267,7 +267,7 @@ def _limit_blas(threads: int) -> None:
     with _process.lock:
         if _process.blas == threads:
             return
-        for name in _BLAS_VARIABLES:
+        for name in THREAD_VARIABLES:
             os.environ[name] = str(threads)
         import threadpoolctl
 

@@ -28,6 +28,7 @@ from lbench.engine.backends.local.worker_process import START_LIMIT_S, Lane, Wor
 from lbench.engine.backends.local.workspace import Workspace, sweep
 from lbench.engine.backends.settings import LocalSettings, SequentialSettings
 from lbench.engine.machine.processor_time import ProcessorTime, Usage, total_time, usage
+from lbench.engine.machine.thread_variables import THREAD_VARIABLES
 from lbench.errors import count_text
 from lbench.workloads.encoding import decode
 from lbench.workloads.functions import WHOLE
@@ -41,14 +42,6 @@ WORKER_DIED = "WorkerDied"  # Failure.type: the process ended under the call
 _GRACE_S = 0.1  # the shortest time that a worker gets to stop
 _AGAIN_S = 0.003
 _SHORT_MS = 20.0  # a task that may keep another waiting while other workers are idle
-_BLAS_VARIABLES = (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "BLIS_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-)
 
 
 class LocalBackend:
@@ -89,7 +82,7 @@ class LocalBackend:
         if self.oversubscribed:
             cores = count_text(usable_cores or 0, "usable core")
             self.notes.append(f"oversubscribed: {count_text(busy, 'thread')} on {cores}")
-        env = dict(os.environ) | dict.fromkeys(_BLAS_VARIABLES, str(blas_threads))
+        env = dict(os.environ) | dict.fromkeys(THREAD_VARIABLES, str(blas_threads))
         letter = "t" if threads > 1 or name == "threads" else "w"
         imports = WHOLE + preload if name == "loop" and preload is not None else preload
         self._pool = Pool(name, letter, processes, threads, env, imports)

@@ -11,6 +11,7 @@ from msgspec import Meta
 
 from lbench.config.limits import MemoryMb, TimeoutS, limits
 from lbench.engine.emulator.resources.cpu import Method
+from lbench.engine.machine.thread_variables import THREAD_VARIABLES
 from lbench.workloads.sigv4 import Credentials
 
 __all__ = [
@@ -25,10 +26,7 @@ __all__ = [
 
 RuntimeClient = Literal["awslambdaric", "python", "plain"]
 # Of lbench's own function: a task is the unit of parallelism, so that its libraries start no threads.
-BLAS_THREADS = {
-    f"{library}_THREADS": "1"
-    for library in ("OMP_NUM", "OPENBLAS_NUM", "MKL_NUM", "NUMEXPR_NUM", "BLIS_NUM", "VECLIB_MAXIMUM")
-}
+BLAS_THREADS = dict.fromkeys(THREAD_VARIABLES, "1")
 Rate = Annotated[float, Meta(ge=0, le=1)]
 Milliseconds = Annotated[float, Meta(ge=0, le=900_000)]
 

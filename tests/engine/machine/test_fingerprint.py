@@ -18,6 +18,7 @@ from lbench.engine.machine.fingerprint import (
     memory_bytes,
     usable_cores,
 )
+from lbench.engine.machine.thread_variables import BLAS_VARIABLES, THREAD_VARIABLES
 
 FIELDS = [
     "cpu_model",
@@ -88,12 +89,23 @@ def test_variables_that_results_may_depend_on_are_recorded_and_no_others(monkeyp
 
 
 def test_blas_threads_are_the_callers_else_the_environments(monkeypatch: pytest.MonkeyPatch) -> None:
-    for variable in machine._BLAS_VARIABLES:
+    for variable in BLAS_VARIABLES:
         monkeypatch.delenv(variable, raising=False)
     assert fingerprint().blas_threads is None
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     assert fingerprint().blas_threads == 3
     assert fingerprint(blas_threads=1).blas_threads == 1
+
+
+def test_the_variables_are_those_that_the_libraries_read() -> None:
+    assert set(THREAD_VARIABLES) == {
+        "BLIS_NUM_THREADS",
+        "MKL_NUM_THREADS",
+        "NUMEXPR_NUM_THREADS",
+        "OMP_NUM_THREADS",
+        "OPENBLAS_NUM_THREADS",
+        "VECLIB_MAXIMUM_THREADS",
+    }
 
 
 def test_without_a_cgroup_there_is_no_limit(tmp_path: Path) -> None:

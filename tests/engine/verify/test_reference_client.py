@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import signal
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 
 from lbench.engine.processes import child as children
 from lbench.engine.verify import reference_client as checking
-from lbench.engine.verify.reference_process import Request
+from lbench.engine.verify.reference_process import Request, check
 from lbench.workloads.encoding import encode
 
 
@@ -52,6 +53,21 @@ async def test_without_a_folder_for_references_the_answer_is_checked_all_the_sam
     request_.cache = None
     verdict = await checking.ask(request_, encode([0, 1]), tmp_path, lambda: False)
     assert verdict.error is None and verdict.answer is not None and verdict.answer.ok
+
+
+def test_a_reference_that_cannot_be_kept_leaves_nothing_and_the_answer_is_checked(
+    request_: Request, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    cache = tmp_path / "references"
+    cache.mkdir()
+    (tmp_path / "answer").write_bytes(encode([0, 1]))
+    request_.cache, request_.answer = str(cache), str(tmp_path / "answer")
+    monkeypatch.setattr(Path, "replace", full)
+    assert check(request_).ok
+    assert not list(cache.iterdir())
 
 
 @pytest.mark.parametrize("killed", [0, 1])
