@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 
 from lbench.engine.billing.bill import run_bill
-from lbench.engine.model import point_text
+from lbench.engine.journal.events import ComparisonEnded
+from lbench.engine.model import Sweep, point_text
 from lbench.engine.plan.plan import Plan
 from lbench.engine.plan.sweep import SETTING_AXES, Point, SweepPlan, sweep_plan
 from lbench.engine.session.view import SessionView
@@ -49,13 +50,13 @@ class SweepRun:
         if self.point is not None:
             if refusal is not None and refusal.startswith(_BUSY) and not running:
                 return self._plan(view)
-            ended = [] if view is None else view.comparisons[self._ended_before :]
+            ended = [] if view is None else self._ended(view)
             if not ended and (refusal is None or running):
                 return None
             if not ended:
                 self.failures[point_text(self.point)] = refusal or ""
             self.point = None
-            if any(one.ended_by == "cancelled" for one in ended) or (view is not None and view.over_budget):
+            if any(one.ended_by == "cancelled" for one in ended) or (view is not None and self._over_budget(view)):
                 self.waiting.clear()
         if not self.waiting:
             self.over = True
@@ -71,6 +72,19 @@ class SweepRun:
         self.waiting.append(point)
         self.over = False
         return True
+
+    def _ended(self, view: SessionView) -> list[ComparisonEnded]:
+        """Comparisons of the point under way: what ran before in that engine may end, or be cancelled, only now."""
+        asked = Sweep(self.id, dict(self.point or {}))
+        return [
+            one
+            for one in view.comparisons[self._ended_before :]
+            if any(run in view.runs and view.runs[run].planned.sweep == asked for run in one.runs)
+        ]
+
+    def _over_budget(self, view: SessionView) -> bool:
+        sweeps = (run.planned.sweep for run in view.runs.values() if run.status == "over_budget")
+        return any(one is not None and one.id == self.id for one in sweeps)
 
     def _plan(self, view: SessionView | None) -> Plan:
         assert self.point is not None
