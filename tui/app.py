@@ -503,15 +503,20 @@ class LbenchApp(Commands):
             return
         spent = any(row.summary.origin == "measured" and row.outlook.usd for row in board.rows)
         if not spent and (board.elapsed_s or 0.0) < _ASK_AFTER_S:
-            feed.command("cancel")
+            self._cancel(feed)
             return
         from lbench.tui.screens.ask import AskYes
 
         def answered(yes: bool | None) -> None:
             if yes and is_engine(feed):
-                feed.command("cancel")
+                self._cancel(feed)
 
         self.push_screen(AskYes("cancel the runs?", "what was measured is kept; what runs now is lost"), answered)
+
+    def _cancel(self, feed: EngineControls) -> None:
+        """Cancel what it runs, and say so at once: on a busy machine the next frame may be a second away."""
+        feed.command("cancel")
+        self.tick_if_taken()
 
     def action_leave(self, code: int = 0) -> None:
         """Leave at once. The engine follows `on_hangup`."""
@@ -537,7 +542,7 @@ class LbenchApp(Commands):
         running = self._running_engine
         if running is not None and not self._interrupted:
             self._interrupted = True
-            running.command("cancel")
+            self._cancel(running)
         else:
             self.action_leave(0 if running is None else SIGNAL_EXIT_CODES[signal.SIGINT])
 

@@ -221,7 +221,7 @@ async def test_a_cancel_is_told_and_repeated_until_the_engine_has_ended_what_it_
         await settled(app, pilot)
         assert "preparing" in screen_text(app).splitlines()[1]
         await pilot.press("c")  # nothing is planned yet
-        await settled(app, pilot)
+        await pilot.pause()
         assert "cancelling · mandelbrot" in screen_text(app).splitlines()[1]
         app._beat()
         assert follower.commands[:2] == ["cancel", "cancel"]  # an engine that is loading does not keep the first
