@@ -259,7 +259,7 @@ def textual_theme(palette: Palette) -> Theme:
             "border": palette.hairline,
             "border-blurred": palette.hairline,
             "input-cursor-background": palette.text,
-            "input-selection-background": palette.hairline,
+            "input-selection-background": palette.quiet,
             "block-cursor-background": palette.hairline,
             "block-cursor-foreground": palette.bright,
             "scrollbar": palette.hairline,

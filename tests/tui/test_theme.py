@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable, Iterator
 
 import pytest
 from rich._palettes import EIGHT_BIT_PALETTE, STANDARD_PALETTE
 from rich.color import Color, ColorSystem
+from rich.segment import Segment
+from textual.widgets import Input
 
+from lbench.tui.app import LbenchApp
 from lbench.tui.draw.picture import Ramp
+from lbench.tui.terminal.capabilities import Terminal
 from lbench.tui.theme import DARK, DARK_16, DARK_256, LIGHT, LIGHT_16, LIGHT_256, Palette, palette_of
 
+App = Callable[..., LbenchApp]
 FEW = [(DARK_256, ColorSystem.EIGHT_BIT), (LIGHT_256, ColorSystem.EIGHT_BIT)]
 FEWEST = [(DARK_16, ColorSystem.STANDARD), (LIGHT_16, ColorSystem.STANDARD)]
 PALETTES = [*FEW, *FEWEST]
@@ -78,3 +84,32 @@ def test_a_picture_with_few_colours_is_drawn_in_them_alone(palette: Palette) -> 
 )
 def test_a_terminal_has_the_palette_of_its_colours(colours: int, dark: Palette, light: Palette) -> None:
     assert (palette_of(DARK.name, colours), palette_of(LIGHT.name, colours)) == (dark, light)
+
+
+def written(app: LbenchApp) -> Iterator[Segment]:
+    """What the part in focus, or the command palette, writes."""
+    places = [app.focused, *app.screen.query("CommandList")]
+    for place in filter(None, places):
+        for y in range(place.size.height):
+            yield from (segment for segment in place.render_line(y) if segment.text.strip())
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+@pytest.mark.parametrize("colours", [16, 256, 1 << 24])
+async def test_nothing_is_written_in_the_colour_of_what_it_stands_on(colours: int, theme: str) -> None:
+    app = LbenchApp(terminal=Terminal(fps=0.001, colours=colours), theme=theme)
+    async with app.run_test(size=(100, 30)) as pilot:
+        await pilot.press("r")
+        await pilot.pause()
+        app.screen.query_one("#at-run-max_usd", Input).focus()
+        await pilot.pause()
+        texts = list(written(app))
+        app.screen.query_one("#at-run-seed", Input).focus()
+        await pilot.pause()
+        texts += written(app)
+        await pilot.press("ctrl+p")
+        while not any("key" in text.text for text in written(app)):
+            await pilot.pause(0.01)
+        texts += written(app)
+        for text in texts:
+            assert text.style is not None and text.style.color != text.style.bgcolor, text

@@ -57,7 +57,7 @@ class SessionsScreen(ReadingScreen[None]):
         self._deleted: set[str] = set()  # paths: a list that was being read may still hold them
         self._loading = False
         self._loaded = 0
-        self._outcome: list[Piece] | None = None  # of the last command, until the cursor moves
+        self._outcome: list[Piece] | None = None  # of the last command, until the next one
 
     def compose(self) -> ComposeResult:
         """Title, count, filter, table, the chosen session, keys."""
@@ -215,6 +215,7 @@ class SessionsScreen(ReadingScreen[None]):
         field.focus()
 
     def on_input_changed(self, message: Input.Changed) -> None:
+        self._outcome = None  # how many are like that comes in its place
         self._show()
 
     def action_mark(self) -> None:

@@ -361,6 +361,19 @@ async def test_what_became_of_an_export_is_told_after_the_list_was_left(
         assert [note.message for note in app._notifications] == ["written in the end"]
 
 
+async def test_the_filter_says_how_many_are_left_whatever_was_said_before(
+    several: Path, app_of: AppOf, screen_text: ScreenText
+) -> None:
+    app = app_of()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await open_sessions(pilot)
+        await pilot.press("space")
+        assert "1 session marked" in screen_text(app).splitlines()[1]
+        await pilot.press("slash", *"mandel")
+        await pilot.pause()
+        assert re.match(r" \d of \d comparisons", screen_text(app).splitlines()[1])
+
+
 async def test_a_list_that_was_read_before_a_name_was_given_does_not_take_it_back(
     recorded: Path, app_of: AppOf, screen_text: ScreenText, monkeypatch: pytest.MonkeyPatch
 ) -> None:
