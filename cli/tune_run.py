@@ -289,8 +289,9 @@ def measure_tuning(tune: TunePlan, on_hangup: str, output: Output, *, fresh: boo
             f" (-b {label}:concurrency=N sets another number)"
         )
     if earlier is not None:
-        known = count_text(len(tried(earlier.views)), "measurement")
-        lines.append(f"goes on with a stopped tuning: {known} of candidates are kept (--fresh starts over)")
+        known = len(tried(earlier.views))
+        kept = f"{count_text(known, 'measurement')} {'is' if known == 1 else 'are'} kept"
+        lines.append(f"goes on with a stopped tuning: {kept} (--fresh starts over)")
     return measure_points(
         lambda folder, progress: _TuneMeasurement(folder, on_hangup, progress, tune, identity, earlier),
         lines,

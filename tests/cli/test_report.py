@@ -210,6 +210,15 @@ def test_warnings_of_several_backends_that_differ_in_one_figure_are_one_line() -
     ]
 
 
+def test_the_loads_of_a_resumed_sweeps_sessions_are_one_line() -> None:
+    loads = [f"the load average was {load} on 2 cores at the start: measure again" for load in ("10.6", "9", "11.3")]
+    labels = [f"processes{number}: workers were idle" for number in (4, 8)]
+    assert warning_lines([Warning_("x", text) for text in (*loads, *labels)]) == [
+        "! the load average was 10.6, 9 and 11.3 on 2 cores at the start: measure again",
+        "! processes4 and processes8: workers were idle",
+    ]
+
+
 @pytest.mark.parametrize(("status", "line"), [("cancelled", "■ cancelled"), ("failed", "✘ failed: why")])
 def test_a_stopped_run_has_no_cross(
     make_events: Callable[..., Any], capsys: pytest.CaptureFixture[str], status: str, line: str
