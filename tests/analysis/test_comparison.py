@@ -12,17 +12,20 @@ from lbench.analysis.comparison import (
     Bill,
     Comparison,
     by_label,
+    claim_of,
     compare,
     is_cold,
     makespans,
+    places_used,
     price_basis,
     summarise,
     warm_quantiles,
 )
+from lbench.analysis.statistics import CLAIM_LEVEL, Estimate
 from lbench.config.prices import rates
 from lbench.engine.cost.charges import CostItems, RunCost
 from lbench.engine.journal.events import Answered, EnvironmentSeen, RunEnded, RunStarted, Warned
-from lbench.engine.model import Answer, LambdaEnvironment, Pricing
+from lbench.engine.model import Answer, LambdaEnvironment, Pricing, Stage
 from lbench.engine.session.view import RunView, SessionView, fold
 
 Make = Callable[..., SessionView]
@@ -371,6 +374,41 @@ def test_cold_repeats_of_their_own_have_an_interval(compared: Compared) -> None:
     assert cold.claim == "slower"
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "p", "claim"),
+    [
+        (1.0, 1.2, 0.0, "open"),
+        (0.8, 1.0, 0.0, "open"),
+        (1.01, 1.2, CLAIM_LEVEL, "faster"),
+        (0.8, 0.99, CLAIM_LEVEL, "slower"),
+        (1.01, 1.2, CLAIM_LEVEL + 1e-9, "unsettled"),
+    ],
+)
+def test_a_claim_leaves_out_1_with_its_interval_and_its_level(low: float, high: float, p: float, claim: str) -> None:
+    assert claim_of(Estimate(1.0, low, high, 6), p) == claim
+    assert claim_of(Estimate(1.0, low, high, 2), p) == claim_of(Estimate(1.0, count=6), p) == "unsettled"
+
+
+@pytest.mark.parametrize(("count", "how"), [(6, ALTERNATING), (4, {})])
+def test_the_test_of_a_claim_knows_how_many_there_are(compared: Compared, count: int, how: dict[str, Any]) -> None:
+    """With so many repeats the exact test can settle one comparison, not four: then it is Student's."""
+    base = [4.0, 4.02, 3.99, 4.01, 4.03, 3.98][:count]
+    fast = {name: [value / 2 for value in base] for name in ("a", "b", "c", "d")}
+    found = compared({"sequential": base, **fast}, **how)
+    assert [found[name].main.claim for name in fast] == ["faster"] * 4
+    assert {found[name].main.comparisons for name in fast} == {4}
+
+
+def test_runs_below_a_second_are_compared_too(compared: Compared) -> None:
+    speedup = compared({"sequential": [0.4] * 6, "processes": [0.2] * 6})["processes"].speedup
+    assert speedup is not None and speedup.value == pytest.approx(2.0)
+
+
+def test_the_baseline_counts_its_own_repeats(compared: Compared) -> None:
+    found = compared({"sequential": [4.0] * 7, "processes": [2.0] * 6})
+    assert found["sequential"].speedup == Estimate(1.0, count=7)
+
+
 # figures of invocations, cost, answers
 
 
@@ -475,3 +513,81 @@ def test_a_run_that_was_paused_is_in_no_figure(make_events: Callable[..., Any], 
     assert found.speedup is not None and found.speedup.count == 2
     assert len(makespans(by_label(view.runs.values())["processes"])) == 2
     assert found.durations == 2
+
+
+def test_without_durations_the_times_of_invocations_are_left_out(make_session: Make, flat_bill: Bill) -> None:
+    runs = make_session({"sequential": [4.0] * 2}, invocations=[{"compute_ms": 5.0}, {"compute_ms": 7.0}]).runs.values()
+    found = compare(runs, flat_bill)["sequential"]
+    assert (found.durations, found.duration_p50_ms) == (4, 6.0)
+    assert found.duration_cv == pytest.approx(np.std([5.0, 7.0, 5.0, 7.0], ddof=1) / 6.0)
+    found = compare(runs, flat_bill, durations=False)["sequential"]
+    assert (found.durations, found.duration_p50_ms, found.duration_cv) == (0, None, None)
+    assert found.makespan_s is not None
+
+
+@pytest.mark.parametrize(
+    ("capacity", "tasks", "here", "away"), [(1000, 3, 1000, 3), (2, 3, 2, 2), (1000, None, 1000, 1000)]
+)
+def test_environments_that_no_task_fills_are_not_counted(
+    make_session: Make, flat_bill: Bill, capacity: int, tasks: int | None, here: int, away: int
+) -> None:
+    """Lambda starts one for a call; local workers are there with nothing to do."""
+    for pricing, places in ((Pricing(), here), (Pricing(rates=rates("us-east-1", "x86_64")), away)):
+        view = make_session({"emulated": [4.0]}, started={"capacity": capacity, "pricing": pricing})
+        run = view.runs["r1"]
+        run.stages = [] if tasks is None else [Stage(0, 0.0, 1.0, 1), Stage(1, 1.0, 2.0, tasks)]
+        found = compare(view.runs.values(), flat_bill)["emulated"]
+        assert (found.backend, found.capacity) == ("emulated", places)
+        run.started = None
+        assert places_used(run) is None
+
+
+def test_a_summary_has_the_first_error_and_all_failed_attempts(
+    make_events: Callable[..., Any], flat_bill: Bill
+) -> None:
+    events = make_events({"sequential": [4.0] * 4}, invocations=[{"status": "error"}, {}])
+    errors = {"r2": "first", "r3": "second"}
+    for at, event in enumerate(events):
+        if isinstance(event, RunEnded) and event.run in errors:
+            events[at] = msgspec.structs.replace(event, status="failed", makespan_s=None, error=errors[event.run])
+        elif isinstance(event, RunEnded) and event.run == "r4":
+            events[at] = msgspec.structs.replace(event, status="cancelled", makespan_s=None)
+    found = compare(fold(events).runs.values(), flat_bill)["sequential"]
+    assert (found.error, found.failed_attempts) == ("first", 4)
+    assert (found.main.repeats, found.main.repeats_ok, found.main.stopped) == (4, 1, 1)
+
+
+def test_a_bill_says_once_what_it_assumes(make_session: Make) -> None:
+    def bill(run: RunView, now_s: float | None) -> RunCost:
+        return RunCost(CostItems(duration=Decimal(1)), assumed=("s3: of us-east-1", f"logs: {run.id}"))
+
+    dearest = msgspec.structs.replace(rates("us-east-1", "x86_64"), assumed={"s3_get_usd": "us-west-1"})
+    for known, marked in ((rates("us-east-1", "x86_64"), False), (dearest, True)):
+        view = make_session({"emulated": [4.0, 4.1]}, started={"pricing": Pricing(rates=known)})
+        found = compare(view.runs.values(), bill)["emulated"]
+        assert found.assumed == ("s3: of us-east-1", "logs: r1", "logs: r2") and found.bound_assumed is marked
+
+
+@pytest.mark.parametrize(("usd", "priced"), [("0.05", True), (None, False)])
+def test_a_cluster_is_priced_by_its_workers_where_their_price_is_given(
+    compared: Compared, usd: str | None, priced: bool
+) -> None:
+    found = compared(
+        {"dask": [4.0]}, started={"pricing": Pricing(worker_usd_per_hour=None if usd is None else Decimal(usd))}
+    )
+    assert found["dask"].priced_by_worker is priced
+
+
+def test_answers_that_nobody_computed_are_called_so(make_events: Callable[..., Any], flat_bill: Bill) -> None:
+    found = compare(fold(make_events({"simulated": [4.0]}, digests={"simulated": ""})).runs.values(), flat_bill)
+    assert found["simulated"].answer == "uncomputed"
+
+
+def test_a_backend_without_cold_starts_has_neither_their_number_nor_their_time(compared: Compared) -> None:
+    line = compared({"sequential": [4.0]}, invocations=[{"init_ms": 80.0}])["sequential"].main
+    assert (line.cold_starts, line.init_p50_ms) == (None, None)
+
+
+@pytest.mark.parametrize(("peak", "known"), [(1, 1), (None, None)])
+def test_a_peak_of_one_megabyte_is_one(compared: Compared, peak: int | None, known: int | None) -> None:
+    assert compared({"sequential": [4.0]}, invocations=[{"peak_rss_mb": peak}])["sequential"].peak_memory_mb == known
