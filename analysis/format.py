@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from lbench.engine.cost.format import ASSUMED, usd_short
@@ -143,9 +144,9 @@ def interval_title(estimates: Iterable[Estimate | None]) -> str:
 
 
 def times_text(ratio: float) -> str:
-    """A ratio: "1.94×", "0.38×", "0.051×", "31.4×"."""
+    """A ratio: "1.94×", "0.38×", "0.051×", "0.000021×", "31.4×"."""
     if 0 < ratio < 0.0995:
-        return f"{ratio:.2g}×"
+        return f"{Decimal(f'{ratio:.2g}'):f}×"
     return f"{ratio:.2f}×" if ratio < 9.995 else f"{_digits(ratio)}×"
 
 

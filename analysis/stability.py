@@ -312,6 +312,8 @@ def _small_tasks(group: _Group) -> str | None:
     if not computed or len(np.concatenate(computed)) < LEAST_SMALL:
         return None
     overhead_s = float(np.concatenate(other).mean())
+    if overhead_s <= 0:  # clocks that do not agree
+        return None
     grain = grain_of(float(np.concatenate(computed).mean()), overhead_s, tasks, places)
     saved = min(overhead_s / median(lanes_s), 1 - grain.efficiency) * (1 - 1 / grain.batch)  # of the makespan
     grain = msgspec.structs.replace(grain, gain=1 / (1 - saved))

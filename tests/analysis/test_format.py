@@ -94,7 +94,14 @@ def test_an_amount_has_its_interval(estimate: Estimate, text: str) -> None:
 
 def test_ratios_shares_and_lists() -> None:
     assert [times_text(value) for value in (0.384, 1.0, 31.42)] == ["0.38×", "1.00×", "31.4×"]
-    small = [(0.0, "0.00×"), (0.00512, "0.0051×"), (0.0512, "0.051×"), (0.0994, "0.099×"), (0.0996, "0.10×")]
+    small = [
+        (0.0, "0.00×"),
+        (0.00512, "0.0051×"),
+        (0.0512, "0.051×"),
+        (0.0994, "0.099×"),
+        (0.0996, "0.10×"),
+        (2.14e-6, "0.0000021×"),
+    ]
     assert [times_text(value) for value, _ in small] == [text for _, text in small]
     assert [cores_text(1), cores_text(1.5), cores_text(1, "physical")] == ["1 core", "1.5 cores", "1 physical core"]
     assert [percent_text(value) for value in (0.004, 0.034, 1.2)] == ["0.4 %", "3 %", "120 %"]

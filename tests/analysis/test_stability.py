@@ -625,6 +625,13 @@ def test_a_backend_whose_own_answers_differ_is_in_no_group(make_events: Callable
     }
 
 
+def test_tasks_whose_computing_is_longer_than_their_round_trip_are_not_called_small(make_session: Make) -> None:
+    """As in a document that somebody wrote, or where a clock jumped: nothing can be said of their hand-over."""
+    for round_trip_s in (0.0, 0.0005, 0.001):
+        rows = [{"compute_ms": 1.0, "returned_s": round_trip_s}] * 8
+        assert "small_tasks" not in warned(make_session({"processes": STEADY}, invocations=rows))
+
+
 def test_two_backends_share_one_warning(make_session: Make) -> None:
     (warning,) = stability_warnings(make_session({"sequential": [4.0], "processes": [2.0]}))
     assert warning.text.startswith("sequential and processes: 1 repeat has no interval")
