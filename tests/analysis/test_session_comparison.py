@@ -152,10 +152,10 @@ def test_what_an_interval_leaves_out_is_not_shown_as_that() -> None:
 
 def test_a_change_that_reads_as_nothing_has_no_sign() -> None:
     alike = session("b", {"processes": [0.9999 * one for one in A["processes"]]})
-    change = change_text(compared(session("a", A), alike).effects[0])
+    change = change_text(effects(compared(session("a", A), alike))[0])
     assert change.startswith("0.0 %, 95 %: −")
     equal = {"processes": [1.0] * 6}
-    assert change_text(compared(session("a", equal), session("b", equal)).effects[0]) == "0.0 %, 95 %: 0.0 to 0.0 %"
+    assert change_text(effects(compared(session("a", equal), session("b", equal)))[0]) == "0.0 %, 95 %: 0.0 to 0.0 %"
 
 
 def test_another_backend_does_not_stand_for_a_label_that_failed_in_the_base() -> None:
@@ -357,7 +357,7 @@ def test_the_permutation_test_of_many_values_is_near_the_exact_p() -> None:
 def test_few_values_say_what_p_they_cannot_reach() -> None:
     found = permutation_test([1.0, 1.1, 1.2], [2.0, 2.1, 2.2])
     assert found is not None and (found.p, found.least_p) == (pytest.approx(0.1), pytest.approx(0.1))
-    once = compared(session("a", {"processes": noisy(1.0, 10, 1)}), session("b", {"processes": [2.0]})).effects[0]
+    once = effects(compared(session("a", {"processes": noisy(1.0, 10, 1)}), session("b", {"processes": [2.0]})))[0]
     assert permutation_text(once) == "permutation test (exact): p = 0.091; so few values cannot reach 0.05"
     assert permutation_test([1.0], []) is None
     assert permutation_test([1.0], [0.0]) is None
@@ -448,8 +448,8 @@ def test_a_row_has_what_its_repeats_were() -> None:
 def test_a_label_that_the_base_did_not_run_is_compared_with_its_fastest_warm_row() -> None:
     other = session("b", {"dask": noisy(1.0, 6, 1)})
     base = {"lambda cold": noisy(0.5, 6, 2), "lambda warm": noisy(3.0, 6, 3), "processes": noisy(2.0, 6, 4)}
-    assert [one.against for one in compared(session("a", base), other).effects] == ["a processes"]
-    assert [one.against for one in compared(session("a", {"lambda cold": base["lambda cold"]}), other).effects] == [
+    assert [one.against for one in effects(compared(session("a", base), other))] == ["a processes"]
+    assert [one.against for one in effects(compared(session("a", {"lambda cold": base["lambda cold"]}), other))] == [
         "a lambda cold"
     ]
 
@@ -544,7 +544,7 @@ def test_what_differs_in_the_parameters_is_named() -> None:
 def test_the_order_in_which_parameters_were_given_is_no_difference() -> None:
     here = sweep_session([({"x": 1, "y": 2}, A)], identity="a", sweep=False)
     there = sweep_session([({"y": 2, "x": 1}, A)], identity="b", sweep=False)
-    assert len(compared(here, there).effects) == 1
+    assert len(effects(compared(here, there))) == 1
 
 
 def test_sessions_without_a_common_workload_are_refused_with_what_each_has() -> None:
