@@ -31,6 +31,15 @@ _HINTS = {
     "detail": "points computed for each half of a cell, in each direction",
     "tasks": "of a stage; nothing: as many as suit the backend",
 }
+_FURTHEST = 2.2  # of the picture's middle, in each direction
+_RANGES = {  # of what is no parameter of the workload, as it is typed
+    "x": (-_FURTHEST, _FURTHEST),
+    "y": (-_FURTHEST, _FURTHEST),
+    "span": (_HOME["span"] / _MOST_SPAN, _HOME["span"] / _LEAST_SPAN),
+    "detail": (1, math.inf),
+    "tasks": (1, math.inf),
+}
+_WHOLE = ("detail", "tasks")
 _COUNTS = (1, 2, 4, 8, 16, 32, 64, 100, 200, 500, 1000)
 
 
@@ -143,7 +152,7 @@ class Scene(msgspec.Struct, frozen=True):
         """Set a typed value.
 
         Raises:
-            InputError: the value is invalid.
+            InputError: the value is invalid or out of its range.
         """
         text = text.strip()
         if name == "data":
@@ -153,21 +162,21 @@ class Scene(msgspec.Struct, frozen=True):
         if (field := _FIELDS.get(name, name)) in known:
             parsed = parameters.parse(registry.describe(self.workload).params, {field: text})
             return self.with_value(name, getattr(parsed, field))
+        if name == "tasks" and not text:
+            return self.with_value(name, None)
+        kind, what = (int, "whole number") if name in _WHOLE else (float, "number")
         try:
-            if name in ("tasks", "detail"):
-                return self.with_value(name, max(1, int(text)) if text else None if name == "tasks" else 1)
-            number = float(text)
+            number = kind(text)
         except ValueError:
-            raise InputError(f"{text}: a number is expected") from None
-        if not math.isfinite(number) or (name == "span" and number <= 0):
-            raise InputError(f"{text}: a number is expected" + (" above 0" if name == "span" else ""))
-        if name == "span":
-            return self.with_value(name, min(_MOST_SPAN, max(_LEAST_SPAN, _HOME["span"] / number)))
-        return self.with_value(name, _within(number))
+            raise InputError(f"must be a {what}, got {text or 'nothing'}") from None
+        low, high = _RANGES[name]
+        if not low <= number <= high:
+            raise InputError(f"must be {_range_text(name)}, got {text}")
+        return self.with_value(name, _HOME["span"] / number if name == "span" else number)
 
     def hint(self, name: str) -> str:
         if name in _HINTS:
-            return _HINTS[name]
+            return f"{_HINTS[name]} ({_range_text(name)})"
         description = registry.describe(self.workload)
         if name == "data":
             return f"a file: {description.data}; nothing: generated"
@@ -220,7 +229,12 @@ def _place(stops: tuple[Any, ...], value: Any, by: int) -> int:
 
 
 def _within(value: float) -> float:
-    return max(-2.2, min(2.2, value))
+    return max(-_FURTHEST, min(_FURTHEST, value))
+
+
+def _range_text(name: str) -> str:
+    low, high = _RANGES[name]
+    return f"at least {low}" if high == math.inf else f"{low:g} to {high:g}"
 
 
 def slider_share(scene: Scene, slider: Slider) -> float | None:
