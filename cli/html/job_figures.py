@@ -92,6 +92,8 @@ def job_figures(
             )
         )
     if middle:
+        paid = any(dollars_so_far(run) is not None for run in middle.values())
+        dollars = ", and dollars for their requests and time (the bill has S3, transfer and logs too)" if paid else ""
         figures += [
             make_figure(
                 f"{prefix}-timeline",
@@ -105,7 +107,7 @@ def job_figures(
             ),
             make_figure(
                 f"{prefix}-so-far",
-                "Tasks with their result, and dollars, over the time of the median runs; dotted lines are the stages' ends",
+                f"Tasks with their result{dollars}, over the time of the median runs; dotted lines are the stages' ends",
                 lambda: _so_far(middle, colours),
             ),
         ]

@@ -8,7 +8,7 @@ from typing import Any
 from lbench.engine.journal.events import Dispatched, Event, Returned, RunEnded, StageEnded, StageStarted
 from lbench.engine.machine.fingerprint import Environment
 from lbench.engine.machine.processor_time import Usage
-from lbench.engine.model import Driver
+from lbench.engine.model import Driver, Pricing
 from lbench.engine.session.view import SessionView, fold
 from tests.session_events import run_answered, run_planned, run_started, session_started
 
@@ -35,11 +35,12 @@ def _run(
     usage: Usage | None = None,
     notes: Sequence[str] = (),
     s3: tuple[int, int] = (0, 0),
+    pricing: Pricing | None = None,
 ) -> list[Event]:
     first, last = stage_s or (0.0, max(row["returned_s"] for row in rows))
     events: list[Event] = [
         run_planned(name, backend, number),
-        run_started(name, setup_s=None, settings=settings or {}, capacity=lanes),
+        run_started(name, setup_s=None, settings=settings or {}, capacity=lanes, pricing=pricing or Pricing()),
         StageStarted(name, 0, len(rows), first),
     ]
     for n, row in enumerate(rows):

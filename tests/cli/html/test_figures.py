@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from lbench.analysis.comparison import compare
 from lbench.cli.html.figure import add_legend, new_axes
+from lbench.cli.html.job_figures import job_figures
 from lbench.cli.html.sweep_figures import ticks_of
+from lbench.config.prices import rates
+from lbench.engine.billing.bill import run_bill
+from lbench.engine.model import Pricing
+from tests.analysis.runs import session_of
 
 
 @pytest.mark.parametrize("label", ["processes", "lambda (predicted) on laptop warm", "a long name " * 6])
@@ -25,3 +31,15 @@ def test_an_axis_names_the_places_that_have_room() -> None:
     assert ticks_of([5_000.0, 18_900.0, 20_000.0, 80_000.0]) == [5_000.0, 18_900.0, 80_000.0]
     many = [float(n) for n in range(1, 200)]
     assert 3 < len(ticks_of(many)) < 30 and ticks_of(many)[:2] == [1.0, 2.0]
+
+
+def test_the_figure_of_dollars_says_which_they_are() -> None:
+    rows = [{"dispatched_s": n, "returned_s": n + 1.0, "compute_ms": 1000.0, "billed_ms": 1000} for n in range(4)]
+    for pricing, text in (
+        (Pricing(rates=rates("us-east-1", "x86_64"), memory_mb=1769), ", and dollars"),
+        (None, ", over"),
+    ):
+        runs = list(session_of([{"rows": rows, "lanes": 1, "makespan_s": 4.0, "pricing": pricing}]).runs.values())
+        figures = job_figures(compare(runs, run_bill), runs, (), "job1")
+        (caption,) = (one.caption for one in figures if one.name == "job1-so-far")
+        assert caption.startswith(f"Tasks with their result{text}")
