@@ -9,7 +9,14 @@ from lbench.analysis.format import ratio_text, times_spread_text
 from lbench.analysis.session_comparison import Job, SessionComparison
 from lbench.errors import count_text
 
-__all__ = ["change_text", "comparison_sentence", "needed_text", "permutation_text", "verdict_lines"]
+__all__ = [
+    "change_text",
+    "comparison_sentence",
+    "comparison_sentences",
+    "needed_text",
+    "permutation_text",
+    "verdict_lines",
+]
 
 
 def comparison_sentence(comparison: SessionComparison) -> str:
@@ -22,6 +29,18 @@ def comparison_sentence(comparison: SessionComparison) -> str:
                 of = f" on {_job_text(job, compared)}" if len(compared) > 1 else ""
                 clauses.append(f"{row.session} {row.name}{of} {effect_text(row.effect)}")
     return "; ".join(clauses) + "." if clauses else "nothing to compare."
+
+
+def comparison_sentences(comparison: SessionComparison) -> list[str]:
+    """The answer with a sentence for each of several jobs, as for the points of a sweep; for one job that of it."""
+    compared = [job for job in comparison.jobs if any(row.effect for row in job.rows)]
+    if len(compared) < 2:
+        return [comparison_sentence(comparison)]
+    found = []
+    for job in compared:
+        clauses = [f"{row.session} {row.name} {effect_text(row.effect)}" for row in job.rows if row.effect is not None]
+        found.append(f"{_job_text(job, compared)}: {'; '.join(clauses)}.")
+    return found
 
 
 def _job_text(job: Job, among: Sequence[Job]) -> str:

@@ -20,7 +20,7 @@ from lbench.analysis.resumed import resumed_text, sweeps_of
 from lbench.analysis.scaling import Scaling, scalings
 from lbench.analysis.scaling_text import break_even_spread, law_lines, scaling_notes, scaling_sentence
 from lbench.analysis.session_comparison import Job, SessionComparison, compare_sessions
-from lbench.analysis.session_comparison_text import change_text, comparison_sentence, needed_text, permutation_text
+from lbench.analysis.session_comparison_text import change_text, comparison_sentences, needed_text, permutation_text
 from lbench.analysis.stability import order_text, stability_warnings
 from lbench.analysis.verdict import answer_sentence
 from lbench.cli.function_report import call_lines
@@ -75,7 +75,7 @@ def content_of(sessions: Sequence[tuple[str, SessionView]]) -> Content:
     caveats: dict[str, None] = {}
     compared = _compared(sessions, caveats)
     if compared is not None:
-        answer.append(comparison_sentence(compared))
+        answer += comparison_sentences(compared)
         sections += [_compared_section(job, compared) for job in compared.jobs if any(row.effect for row in job.rows)]
     found = _swept(views, caveats)
     for number, scaling in enumerate(found):

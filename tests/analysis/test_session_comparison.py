@@ -17,6 +17,7 @@ from lbench.analysis.session_comparison import Effect, SessionComparison, compar
 from lbench.analysis.session_comparison_text import (
     change_text,
     comparison_sentence,
+    comparison_sentences,
     needed_text,
     permutation_text,
     verdict_lines,
@@ -369,6 +370,8 @@ def test_points_of_a_sweep_are_different_jobs() -> None:
     sentence = comparison_sentence(found)
     assert "b processes on probe n=1 against a processes" in sentence
     assert "b processes on probe n=2 against a processes" in sentence
+    one, two = comparison_sentences(found)  # a page has room for one a point
+    assert one.startswith("probe n=1: b processes against a processes: ") and two.startswith("probe n=2: b processes")
     assert found.jobs[0].params == {"n": 1, "workers": 2}
 
 
