@@ -301,8 +301,8 @@ class LbenchApp(Commands):
 
     @property
     def shown(self) -> Feed:
-        """The feed of the screen on top: its own, else the app's."""
-        screen = self.screen
+        """The feed of the screen in sight: its own, else the app's."""
+        screen = self.in_sight
         return (screen.own_feed if isinstance(screen, LbenchScreen) else None) or self.feed
 
     @property
@@ -330,12 +330,12 @@ class LbenchApp(Commands):
         still = frame.state in ("none", "done", "lost") and not frame.behind and self.set_aside is None
         self._still_frames = self._still_frames + 1 if still else 0
         self._show_explored(frame)
-        screen = self.screen
+        screen = self.in_sight
         if isinstance(screen, LbenchScreen):
             screen.show_frame(frame)
         if screen is not self.bench and self.shown is self.feed:
             self.bench.keep_up(frame)
-        self._show_note(screen)
+        self._show_note(self.screen)
         if frame.behind and not self._catching_up:
             self._catching_up = True
             self.set_timer(_BREATH_S, self._catch_up)
@@ -549,7 +549,7 @@ class LbenchApp(Commands):
     @property
     def _running_engine(self) -> EngineControls | None:
         """The engine on the screen, if it is at work."""
-        feed, screen = self.shown, self.screen
+        feed, screen = self.shown, self.in_sight
         at_work = isinstance(screen, LbenchScreen) and screen.at_work
         return feed if is_engine(feed) and (feed.running or at_work) else None
 

@@ -55,8 +55,13 @@ class Commands(FaultsEnd, App[int]):
 
     @property
     def shown(self) -> Feed:
-        """The feed of the screen on top."""
+        """The feed of the screen in sight."""
         raise NotImplementedError
+
+    @property
+    def in_sight(self) -> Screen[Any] | None:
+        """The screen on top, but for a question or the command palette, which lie over what goes on; None: left."""
+        return next((one for one in reversed(self.screen_stack) if not one.is_modal), None)
 
     @property
     def exploring(self) -> ExploreState:
@@ -141,7 +146,7 @@ class Commands(FaultsEnd, App[int]):
             self.tick()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        screen = next((one for one in reversed(self.screen_stack) if not one.is_modal), None)
+        screen = self.in_sight
         if screen is None:
             return True
         bench = screen is self.bench

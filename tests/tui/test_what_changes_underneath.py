@@ -20,9 +20,11 @@ from lbench.tui.app import LbenchApp
 from lbench.tui.feeds.feed import NoFeed
 from lbench.tui.feeds.live import EngineFeed
 from lbench.tui.feeds.replay import RecordedFeed
+from lbench.tui.screens.ask import AskCopy
 from lbench.tui.screens.card import CardScreen
 from lbench.tui.screens.too_small import SmallScreen
 from lbench.tui.widgets.timeline import Timeline
+from lbench.tui.widgets.title import Answer
 
 App = Callable[..., LbenchApp]
 Text = Callable[[LbenchApp], str]
@@ -237,6 +239,25 @@ async def test_a_cancel_is_told_and_repeated_until_the_engine_has_ended_what_it_
         feed.start(PLAN)
         await settled(app, pilot)
         assert "cancelling" not in screen_text(app)
+
+
+async def test_what_lies_under_a_question_goes_on(making: ModuleType, app_of: App) -> None:
+    events = [event for event in events_of(making) if not isinstance(event, SessionEnded)]
+    first = next(index for index, event in enumerate(events) if isinstance(event, RunEnded))
+    follower = Follower(events[:first])
+    app = app_of(feed_of(follower))
+
+    def answer() -> str:
+        return " ".join(strip.text for strip in app.bench.query_one(Answer)._strips)
+
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settled(app, pilot)
+        await pilot.press("y")
+        await settled(app, pilot)
+        assert isinstance(app.screen, AskCopy) and "measuring sequential" in answer()
+        follower.batches.append(events[first : first + 1])
+        await settled(app, pilot)
+        assert isinstance(app.screen, AskCopy) and "sequential takes" in answer()
 
 
 @pytest.mark.parametrize("tasks", [1, 99, 1_000, 12_345, 100_000])
