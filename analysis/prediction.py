@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from lbench.analysis.comparison import Comparison, by_label
+from lbench.analysis.comparison import Comparison, Summary, by_label
 from lbench.analysis.format import listed, percent_text, ratio_text, seconds_text, spread_text, times_spread_text
 from lbench.analysis.statistics import LEAST_CLAIM, Estimate
 from lbench.config.limits import fits_inline, limits
@@ -45,6 +45,7 @@ __all__ = [
     "predicted_sentence",
     "predictions",
     "quantile_ends",
+    "too_large_text",
     "unpredicted_text",
 ]
 
@@ -338,9 +339,14 @@ def quantile_ends(values: Floats, confidence: float) -> Estimate:
 
 
 def predict_comparison(comparison: Comparison, runs: Iterable[RunView]) -> PredictedLine | None:
-    """The prediction that stands beside a comparison, in the region and size of its Lambda-like backend."""
+    """The prediction that stands beside a comparison, in the region and size of its Lambda-like backend.
+
+    None also where a task used more memory here than an environment of that size has.
+    """
     base = None if comparison.baseline is None else comparison[comparison.baseline].makespan_s
-    like = next((one for one in comparison.summaries if one.region is not None), None)
+    like = _lambda_like(comparison)
+    if too_large_text(comparison) is not None:
+        return None
     return predict_lambda(
         runs,
         baseline_s=base,
@@ -355,9 +361,32 @@ def unpredicted_text(comparison: Comparison) -> str | None:
     if not any(one.makespan_s is not None for one in comparison.summaries):
         return None
     backends = {one.backend for one in comparison.summaries}
+    if (too_large := too_large_text(comparison)) is not None:
+        return f"no {LABEL}: {too_large}"
     if backends & {*_ALONE, "lambda"} or backends == {"simulated"}:
         return None
     return f"no {LABEL}: that needs the times of tasks on a core of this machine; add -b sequential"
+
+
+def _lambda_like(comparison: Comparison) -> Summary | None:
+    return next((one for one in comparison.summaries if one.region is not None), None)
+
+
+def too_large_text(comparison: Comparison) -> str | None:
+    """That a task has no room in an environment, by the backend whose tasks would be taken; None: not known to be so."""
+    source = min(
+        (one for one in comparison.summaries if one.backend in _ALONE and one.makespan_s is not None),
+        key=lambda one: (_ALONE.index(one.backend), one.capacity or 1),
+        default=None,
+    )
+    if source is None or source.peak_memory_mb is None or (source.backend == "threads" and source.capacity != 1):
+        return None  # threads share a process, whose memory is that of several tasks
+    like = _lambda_like(comparison)
+    memory = (None if like is None else like.memory_mb) or limits().memory_mb_per_vcpu
+    if source.peak_memory_mb <= memory:
+        return None
+    used, has = f"{source.peak_memory_mb:,} MB", f"{memory:,} MB"
+    return f"a task used {used} here, and an environment has {has}: `lbench estimate` takes a size that fits"
 
 
 def predicted_sentence(line: PredictedLine, baseline: str | None) -> str:

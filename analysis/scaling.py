@@ -20,7 +20,7 @@ from lbench.analysis.comparison import Bill, Comparison, Line, Summary, Temperat
 from lbench.analysis.crossings import Crossing, Rival, course
 from lbench.analysis.curves import Shape, fit, shape_of
 from lbench.analysis.format import SETTING_AXES, listed, place_label
-from lbench.analysis.prediction import LABEL, PredictedLine
+from lbench.analysis.prediction import LABEL, PredictedLine, unpredicted_text
 from lbench.analysis.resumed import unfinished_runs
 from lbench.analysis.series import Point, Series
 from lbench.analysis.statistics import FULL_INTERVAL, Estimate, median_estimate
@@ -212,6 +212,7 @@ def _scaling(
     baselines: list[str] = []
     paid: dict[str, str] = {}  # by label: at what prices
     forecast: dict[float, PredictedLine] = {}
+    unpredicted: dict[str, list[float]] = {}  # by the reason
     for place, sessions in sorted(groups.items()):
         for number, runs in _best(sessions, hosts).items():
             comparison = compare(runs, bill)
@@ -225,6 +226,8 @@ def _scaling(
                 if (basis := price_basis(summary, with_memory=axis != "memory")) is not None:
                     paid.setdefault(summary.label, basis)
             predicted = None if predict is None else predict(comparison, runs)
+            if predict is not None and predicted is None and (why := unpredicted_text(comparison)) is not None:
+                unpredicted.setdefault(why, []).append(place)
             if predicted is not None:
                 forecast[place] = predicted
                 for temperature, _ in predicted.lines:
@@ -261,7 +264,11 @@ def _scaling(
         break_evens=tuple(break_evens(used, places, rents[0])),
         marks=_marks(views) if axis == "workers" else (),
         rent_basis=rents[1],
-        bases=(*(f"dollars of {label}: {basis}" for label, basis in paid.items()), *_forecast_texts(forecast, axis)),
+        bases=(
+            *(f"dollars of {label}: {basis}" for label, basis in paid.items()),
+            *_forecast_texts(forecast, axis),
+            *_unpredicted_texts(unpredicted, axis, len(places)),
+        ),
         excluded=tuple(excluded),
     )
 
@@ -474,6 +481,14 @@ def _forecast_texts(forecast: dict[float, PredictedLine], axis: str) -> list[str
         return []
     place, line = max(forecast.items())
     return [f"{line.conditions}; it depends on: {line.depends_on} (at {place_label(axis, place)})"]
+
+
+def _unpredicted_texts(unpredicted: dict[str, list[float]], axis: str, places: int) -> list[str]:
+    """Why there is no prediction, with the places where there is none."""
+    return [
+        why if len(at) == places else f"{listed([place_label(axis, place) for place in at])}: {why}"
+        for why, at in unpredicted.items()
+    ]
 
 
 def _data(runs: list[RunView]) -> str | None:

@@ -349,7 +349,8 @@ def _uncrossed(scaling: Scaling) -> list[str]:
     if not scaling.crossings:
         whole = _range_text(scaling, *_ends(scaling))
         alike = [_alike_text(scaling, *pair) for pair in scaling.alike]
-        return [f"{alike[0]} {whole}", *alike[1:]] if alike else [f"only {name} can be compared {whole}"]
+        alone = f"only {name} {'have' if _is_plural(name) else 'has'} two points or more that can be compared"
+        return [f"{alike[0]} {whole}", *alike[1:]] if alike else [alone]
     nearest = scaling.crossings[0]
     whole = _range_text(scaling, nearest.first, nearest.last)
     few = nearest.root.count < FULL_INTERVAL
@@ -397,6 +398,8 @@ def _both_at(scaling: Scaling, one: str, other: str, place: float) -> bool:
 def _range_text(scaling: Scaling, first: float, last: float) -> str:
     """The swept range: "from 1 to 128 trees", "from size 100 to 300"."""
     begin, end = axis_text(scaling, first), axis_text(scaling, last)
+    if first == last:
+        return f"at {end}"
     number = crossing_number(scaling, first)
     return (
         f"from {number} to {end}" if begin.startswith(number) else f"from {begin} to {crossing_number(scaling, last)}"

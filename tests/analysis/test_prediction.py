@@ -18,9 +18,10 @@ from lbench.analysis.prediction import (
     unpredicted_text,
 )
 from lbench.analysis.statistics import Estimate
+from lbench.config.prices import rates
 from lbench.engine.billing.bill import run_bill
 from lbench.engine.machine.processor_time import Usage
-from lbench.engine.model import EXCHANGES, DataInfo
+from lbench.engine.model import EXCHANGES, DataInfo, Pricing
 from lbench.engine.session.view import RunView, fold
 from lbench.engine.simulation.parameters import lambda_model, with_values
 
@@ -134,6 +135,35 @@ def test_a_missing_prediction_has_its_reason_where_one_would_look_for_it(make_ev
     assert reason("emulated", "sequential") is None
     assert reason("simulated") is None
     assert reason("emulated", ok=False) is None
+
+
+@pytest.mark.parametrize(
+    ("backends", "memory", "peak", "why"),
+    [
+        (
+            ("sequential",),
+            None,
+            1770,
+            "a task used 1,770 MB here, and an environment has 1,769 MB: `lbench estimate` takes a size that fits",
+        ),
+        (("sequential",), None, 1769, None),
+        (("sequential", "emulated"), 512, 830, "used 830 MB here, and an environment has 512 MB"),
+        (("sequential", "emulated"), 1024, 830, None),
+        (("threads",), None, 4000, None),  # of several tasks in one process
+    ],
+)
+def test_tasks_that_have_no_room_in_an_environment_have_no_prediction(
+    make_events: Callable[..., list[Any]], backends: tuple[str, ...], memory: int | None, peak: int, why: str | None
+) -> None:
+    pricing = Pricing(rates=rates("us-east-1", "x86_64"), memory_mb=memory) if memory else Pricing()
+    calls = [{"compute_ms": 500.0, "peak_rss_mb": peak} for _ in range(4)]
+    events = make_events({name: [2.0] * 3 for name in backends}, invocations=calls, started={"pricing": pricing})
+    own = list(fold(events).runs.values())
+    comparison = compare(own, run_bill)
+    assert (predict_comparison(comparison, own) is None) == (why is not None)
+    assert (why or "") in (unpredicted_text(comparison) or "") and (unpredicted_text(comparison) is None) == (
+        why is None
+    )
 
 
 def test_tasks_that_ran_beside_each_other_are_named_as_such(runs: Callable[..., list[RunView]]) -> None:

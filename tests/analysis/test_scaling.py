@@ -458,7 +458,7 @@ def test_more_environments_than_the_machine_carries_take_part_in_no_crossing() -
     found = only(forest(oversubscribed=["emulated"]))
     assert found.crossings == ()
     assert any("more environments than this machine can carry everywhere" in line for line in scaling_notes(found))
-    assert "only processes can be compared from 1 to 128 trees" in scaling_sentence(found)
+    assert "only processes have two points or more that can be compared" in scaling_sentence(found)
     here = only(forest(oversubscribed=["processes"]))  # as many workers as one likes are a person's own choice
     assert here.crossings[0].inside
 

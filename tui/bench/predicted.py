@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from lbench.analysis.comparison import Comparison
 from lbench.analysis.format import ratio_text, seconds_text, times_spread_text
-from lbench.analysis.prediction import PredictedLine, baseline_doubt, predict_comparison, predicted_sentence
+from lbench.analysis.prediction import (
+    PredictedLine,
+    baseline_doubt,
+    predict_comparison,
+    predicted_sentence,
+    too_large_text,
+)
 from lbench.engine.cost.format import usd_short
 from lbench.engine.session.view import RunView
 from lbench.errors import InputError, count_text
@@ -13,13 +19,14 @@ __all__ = ["predicted_texts"]
 
 
 def predicted_texts(comparison: Comparison, runs: list[RunView]) -> list[str]:
-    """The prediction in a sentence, and shorter ones for less room; empty where nothing can be predicted."""
+    """The prediction in a sentence, and shorter ones for less room; else why tasks have no room on Lambda."""
     try:
         line = predict_comparison(comparison, runs)
     except InputError:  # no prices for its region
         return []
     if line is None:
-        return []
+        why = too_large_text(comparison)
+        return [] if why is None else [f"AWS itself is not predicted: {why}"]
     return [predicted_sentence(line, comparison.baseline), _short(line), _shortest(line)]
 
 

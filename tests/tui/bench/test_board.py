@@ -6,12 +6,15 @@ from typing import Any
 import msgspec
 import pytest
 
+from lbench.analysis.comparison import compare
 from lbench.analysis.prediction import Predicted, PredictedLine
 from lbench.analysis.statistics import Estimate
+from lbench.engine.billing.bill import run_bill
 from lbench.engine.cost.charges import total_usd
+from lbench.engine.session.view import fold
 from lbench.tui.bench.board import EMPTY, Board, answer_pieces
 from lbench.tui.bench.board_builder import BoardBuilder
-from lbench.tui.bench.predicted import _short, _shortest
+from lbench.tui.bench.predicted import _short, _shortest, predicted_texts
 
 Boards = Callable[..., Board]
 
@@ -128,3 +131,10 @@ def test_the_shorter_forms_of_a_prediction_count_its_environments_and_repeats() 
     for text in (_short(line), _shortest(line)):
         assert "10.0× (range of 2: 6.65–20.0; baseline of 2 repeats: not settled) warm" in text
     assert _short(line).endswith("with 1 environment")
+
+
+def test_a_task_without_room_on_lambda_has_its_reason_in_place_of_a_prediction(make_events: Callable[..., Any]) -> None:
+    calls = [{"compute_ms": 500.0, "peak_rss_mb": 4000} for _ in range(4)]
+    runs = list(fold(make_events({"sequential": [2.0] * 3}, invocations=calls)).runs.values())
+    (text,) = predicted_texts(compare(runs, run_bill), runs)
+    assert text.startswith("AWS itself is not predicted: a task used 4,000 MB here, and an environment has 1,769 MB")
