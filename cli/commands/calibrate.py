@@ -44,7 +44,7 @@ def command(sessions: tuple[str, ...], backend: str, out: Path | None, as_json: 
     from lbench.analysis.calibration import calibrate, parameter_file
     from lbench.cli.documents import load_views
     from lbench.engine.backends import catalog
-    from lbench.engine.export.files import check_writable
+    from lbench.engine.export.files import check_writable, write
     from lbench.engine.simulation.parameters import lambda_model
     from lbench.errors import InputError
 
@@ -65,10 +65,7 @@ def command(sessions: tuple[str, ...], backend: str, out: Path | None, as_json: 
     if out is not None:
         names = ", ".join(view.header.id for view in views if view.header is not None)
         today = datetime.now(UTC).date().isoformat()
-        try:
-            out.write_text(parameter_file(found, f"lbench calibrate, session {names}", today), encoding="utf-8")
-        except OSError as error:
-            raise InputError(f"-o {out}: {error.strerror}") from None
+        write(out, parameter_file(found, f"lbench calibrate, session {names}", today).encode())
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(found), indent=1))
         return

@@ -4,14 +4,9 @@ from __future__ import annotations
 
 from lbench.engine.backends.base import Failure
 from lbench.workloads.model import Task
-from lbench.workloads.own.tracebacks import RECORDED, call_text, place_in
+from lbench.workloads.own.tracebacks import RECORDED, call_text, file_hint, place_in
 
 __all__ = ["failure_line", "failures_line", "user_call"]
-
-_FILES = (
-    ": files that a script reads are not copied: pass what is in them as arguments, or put them into the recording's folder "
-    "code and find them by Path(__file__).parent"
-)
 
 
 def user_call(task: Task) -> str | None:
@@ -27,8 +22,7 @@ def failure_line(task: Task, index: int, tries: str, failure: Failure) -> str:
         return f"task {index} failed{tries}: {failure.type}: {failure.message}"
     place = place_in(failure.log_tail)
     where = f" ({place})" if place else ""
-    hint = _FILES if task.function == RECORDED and failure.type == "FileNotFoundError" else ""
-    return f"task {index}, {call}, failed{tries}: {failure.type}: {failure.message}{where}{hint}"
+    return f"task {index}, {call}, failed{tries}: {failure.type}: {failure.message}{where}{file_hint(failure.type)}"
 
 
 def failures_line(failed: list[str], tasks: int) -> str:

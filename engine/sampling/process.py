@@ -37,6 +37,7 @@ from lbench.errors import InputError, LbenchError
 from lbench.workloads import parameters, registry
 from lbench.workloads.model import Task
 from lbench.workloads.objects import Place
+from lbench.workloads.own.tracebacks import file_hint
 from lbench.workloads.parameters import settable
 
 __all__ = ["main", "spread_order"]
@@ -341,7 +342,8 @@ def _stage_of(
 def _failure_text(outcome: Outcome, index: int, tasks: int) -> str:
     failure = outcome.failure
     assert failure is not None
-    return f"task {index + 1} of {tasks:,} fails on this machine: {failure.type}: {failure.message}: mend it first"
+    remedy = file_hint(failure.type) or ": mend it first"
+    return f"task {index + 1} of {tasks:,} fails on this machine: {failure.type}: {failure.message}{remedy}"
 
 
 def _scratch_bytes(folder: Path) -> int:

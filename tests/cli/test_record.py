@@ -748,16 +748,18 @@ def test_a_full_disk_ends_the_recording_and_is_named(
         assert not list((home / "data/lbench/recordings").iterdir())
 
 
-def test_a_recorded_call_that_misses_a_file_says_where_to_put_it(lbench: Lbench, home: Path) -> None:
+@pytest.mark.parametrize("at_import", [False, True], ids=["by a call", "by the module"])
+def test_a_recording_that_misses_a_file_says_where_to_put_it(lbench: Lbench, home: Path, at_import: bool) -> None:
+    read = "Path(__file__).with_name('table.txt').read_text()"
     (home / "mine.py").write_text(
         "from pathlib import Path\nfrom concurrent.futures import ThreadPoolExecutor\n"
-        "def f(): return Path(__file__).with_name('table.txt').read_text()\n"
-        "with ThreadPoolExecutor(1) as p: print(p.submit(f).result())\n"
+        + (f"TABLE = {read}\ndef f(): return TABLE\n" if at_import else f"def f(): return {read}\n")
+        + "with ThreadPoolExecutor(1) as p: print(p.submit(f).result())\n"
     )
     (home / "table.txt").write_text("7")
     assert lbench("record", "mine.py").stdout == "7\n"
     done = lbench("run", "recorded:mine", "-b", "sequential", "--repeats", "1")
-    assert done.returncode == 1 and "or put them into the recording's folder code" in done.stdout + done.stderr
+    assert done.returncode == 1 and "(put them into a recording's folder code)" in done.stdout + done.stderr
     (home / "data" / "lbench" / "recordings" / "mine" / "code" / "table.txt").write_text("7")
     assert lbench("run", "recorded:mine", "-b", "sequential", "--repeats", "1").returncode == 0
 

@@ -100,6 +100,11 @@ IMPORTED = [
     ("import nowhere_at_all", "No module named 'nowhere_at_all' (bad.py, line 1 in <module>): if nowhere_at_all is a"),
     ("import helpers", "it is not sent with it yet: name it, include = ['helpers.py']"),
     ("raise RuntimeError('early')", "cannot be imported: RuntimeError: early (bad.py, line 1 in <module>)"),
+    (
+        "from pathlib import Path\nPath(__file__).with_name('conf.json').read_text()",
+        "(bad.py, line 2 in <module>): files that a script reads are not copied: pass what is in them as arguments, or name"
+        " them in include = [...]",
+    ),
     ("import sys; sys.exit(3)", "it ends the program: SystemExit: 3"),
     ("from .helpers import x", "with no known parent package (bad.py, line 1 in <module>): put an empty __init__.py"),
     ("import os; os._exit(3)", "it ended its process (exit code 3)"),

@@ -26,7 +26,7 @@ from lbench.errors import LbenchError
 from lbench.workloads.own import argument_types
 from lbench.workloads.own.calling import call_with, offered_to
 from lbench.workloads.own.importer import enter, import_own
-from lbench.workloads.own.tracebacks import one_line
+from lbench.workloads.own.tracebacks import file_hint, one_line
 from lbench.workloads.own.type_spec import FieldSpec, TypeSpec, annotation_of, spec_of
 from lbench.workloads.signatures import parameters_of
 
@@ -254,7 +254,8 @@ def _ask(folder: Path, dotted: str, function: str, question: bytes) -> Inspectio
     except SystemExit as error:
         return Inspection(error=f"{file} cannot be imported: it ends the program: {one_line(error)}")
     except BaseException as error:  # the user's module is being imported: it may raise anything
-        return Inspection(error=f"{file} cannot be imported: {one_line(error)}")
+        hint = file_hint(type(error).__name__)
+        return Inspection(error=f"{file} cannot be imported: {one_line(error)}{hint}")
     try:
         if question:
             return Inspection(most_tasks=most_tasks(module, function, msgspec.json.decode(question)))

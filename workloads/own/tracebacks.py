@@ -11,7 +11,7 @@ from typing import Any
 from lbench.workloads.own.importer import own_names
 from lbench.workloads.task_errors import error_texts
 
-__all__ = ["RECORDED", "call_text", "one_line", "place_in", "trimmed", "user_traceback"]
+__all__ = ["RECORDED", "call_text", "file_hint", "one_line", "place_in", "trimmed", "user_traceback"]
 
 # Where a copy of the user's files may lie: a snapshot, a cluster's worker, the emulator's code folder or unpacked package,
 # Lambda.
@@ -19,6 +19,10 @@ _OURS = re.compile(r'File "(?:[^"]*/(?:own/[0-9a-f]{32}|code-[0-9a-f]{32}|[0-9a-
 _OWN_FRAME = re.compile(r'File "([^"/<][^"]*\.py)", line (\d+), in (\S+)')
 RECORDED = "recorded.call"  # `recorded.tasks.CALL`
 _MESSAGE = 500  # characters
+_FILES = (
+    ": files that a script reads are not copied: pass what is in them as arguments, or name them in include = [...] "
+    "(put them into a recording's folder code), and find them by Path(__file__).parent"
+)
 _ARGUMENTS = 160
 
 
@@ -37,6 +41,11 @@ def _is_own(file: str) -> bool:
     names = own_names()
     top = file.partition("/")[0].removesuffix(".py")
     return top in names if names else top != "lbench"
+
+
+def file_hint(kind: str) -> str:
+    """The remedy where a user's code misses a file, to stand behind the error; empty for other types of errors."""
+    return _FILES if kind == "FileNotFoundError" else ""
 
 
 def user_traceback(error: BaseException) -> str:

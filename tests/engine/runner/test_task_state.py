@@ -162,6 +162,12 @@ def test_a_failed_call_of_the_users_own_is_named_with_its_place(task: Task, log_
     assert failure_line(task, 4, " twice", failure) == text
 
 
+def test_a_users_own_call_that_misses_a_file_has_the_remedy() -> None:
+    failure = Failure("error", "FileNotFoundError", "no", False)
+    assert "name them in include" in failure_line(Task("mine:fit", degree=3), 4, "", failure)
+    assert failure_line(Task("probe.spin", number=1), 4, "", failure) == "task 4 failed: FileNotFoundError: no"
+
+
 def test_tasks_of_built_in_workloads_are_no_calls_of_the_users() -> None:
     assert user_call(Task("probe.spin", number=1)) is None
     assert user_call(Task("mine:fit", degree=3)) == "fit(degree=3)"
