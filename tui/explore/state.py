@@ -67,10 +67,10 @@ class ExploreState:
         self.label = labels[(labels.index(self.label) + by) % len(labels)]
 
     def next_workload(self) -> None:
-        """Show the next workload as it was left."""
+        """Show the next workload as it was left, in place of all that was requested."""
         self._kept[self.scene.workload] = self.scene
         names = list(self._kept)
-        self._steps = []
+        self._wanted, self._script, self._steps, self.script_length = None, None, [], 0
         self.scene = self._kept[names[(names.index(self.scene.workload) + 1) % len(names)]]
 
     def limited(self, plan: Plan) -> Plan:

@@ -293,7 +293,7 @@ class ExploreScreen(LbenchScreen[None]):
         self._show()
         self.refresh_bindings()
         self.query_one(ExplorePicture if self.exploring.scene.plane else Sliders).focus()
-        self.call_after_refresh(self._update)
+        self.call_after_refresh(self._fill)  # a comparison that was begun meanwhile goes on
 
     def action_backend(self, by: int) -> None:
         self.exploring.next_backend(by)

@@ -244,6 +244,22 @@ async def test_another_workload_is_explored_and_the_script_compares_the_ticked_b
         await pilot.press("q")
 
 
+async def test_a_comparison_begun_right_after_another_workload_is_not_ended_by_its_update(live: LbenchApp) -> None:
+    async with live.run_test(size=(80, 24)) as pilot:
+        await pilot.press("3")
+        await _until(live, pilot, lambda: _idle(live))
+        screen = live.screen
+        assert isinstance(screen, ExploreScreen)
+        screen.action_workload()
+        screen.action_compare()
+        await pilot.pause()
+        assert screen.exploring.comparing
+        screen.action_workload()  # that one does
+        await pilot.pause()
+        assert not screen.exploring.comparing
+        await pilot.press("q")
+
+
 async def test_sliders_type_values_and_refuse_nonsense_and_backends_are_chosen_and_ticked(
     live: LbenchApp, screen_text: Text
 ) -> None:
