@@ -47,8 +47,14 @@ def load_view(path: Path) -> SessionView:
     return load_folder(path) if path.is_dir() else fold(Source.of(path).events())
 
 
-def load_sweep(shown: Path | None, *, predict: bool, measuring: bool = False) -> Swept:
-    """The sweep of the session on the screen, else the newest one recorded. `measuring`: the screen's engine measures one.
+def load_sweep(shown: Path | None, *, predict: bool, measuring: bool = False, wanted: str | None = None) -> Swept:
+    """The sweep of the session on the screen, else the newest one recorded.
+
+    Args:
+        shown: the session.
+        predict: add what Lambda is predicted to do, and the laws along workers.
+        measuring: the screen's engine measures a sweep.
+        wanted: the id of that of several sweeps which is shown; default: the newest.
 
     Raises:
         LbenchError: there is none, or it cannot be read.
@@ -56,7 +62,7 @@ def load_sweep(shown: Path | None, *, predict: bool, measuring: bool = False) ->
     if measuring and shown is not None and not (shown / JOURNAL_NAME).exists():
         return Swept([], source=shown)  # the engine is only starting
     if shown is not None:
-        identity, view = _newest_sweep(load_view(shown))
+        identity, view = _sweep_of(load_view(shown), wanted)
         try:
             swept = _swept(shown, identity, view, predict=predict)
             if identity is not None or _is_curve(swept):
@@ -67,12 +73,15 @@ def load_sweep(shown: Path | None, *, predict: bool, measuring: bool = False) ->
     newest = newest_sweep()
     if newest is None:
         raise InputError(NO_SWEEP)
-    return _swept(newest, *_newest_sweep(load_view(newest)), predict=predict)
+    return _swept(newest, *_sweep_of(load_view(newest), None), predict=predict)
 
 
-def _newest_sweep(view: SessionView) -> tuple[str | None, SessionView]:
-    """The last of a session's sweeps, by its id; without one the session itself."""
-    return next(reversed(sweeps_of(view).items()), (None, view))
+def _sweep_of(view: SessionView, wanted: str | None) -> tuple[str | None, SessionView]:
+    """One of a session's sweeps with its id, the newest by default; without one the session itself."""
+    found = sweeps_of(view)
+    if wanted in found:
+        return wanted, found[wanted]
+    return next(reversed(found.items()), (None, view))
 
 
 def _swept(path: Path, identity: str | None, last: SessionView, *, predict: bool) -> Swept:

@@ -13,6 +13,7 @@ from textual.worker import Worker, get_current_worker
 from lbench.analysis.next_points import next_points
 from lbench.analysis.scaling import Scaling
 from lbench.analysis.scaling_text import axis_text, scaling_notes, scaling_sentence
+from lbench.engine.session.view import SessionView
 from lbench.errors import LbenchError, count_text
 from lbench.tui.draw.ink import Piece, fits, heading, wrapped
 from lbench.tui.feeds.feed import Frame, is_engine, is_record
@@ -79,6 +80,7 @@ class ScalingScreen(ReadingScreen[None]):
         self._ended: object = None  # what the shown sweep was made of
         self._reading = self._again = False
         self._shown_progress = ""
+        self._wanted: str | None = None  # the id of the sweep of the comparison on the screen
 
     def compose(self) -> ComposeResult:
         """Title, answer, two charts or a table, the point, keys."""
@@ -109,10 +111,13 @@ class ScalingScreen(ReadingScreen[None]):
         """Read the sweep again once another point of it has ended: reading takes time that is measured elsewhere."""
         if frame.view is not None:
             feed = self.host.feed
-            ended = (frame.epoch, len(frame.view.comparisons), is_engine(feed) and feed.running)
+            sweep = frame.runs[0].planned.sweep if frame.runs else None
+            wanted = None if sweep is None else sweep.id
+            ended = (frame.epoch, len(frame.view.comparisons), is_engine(feed) and feed.running, wanted)
             if ended != self._ended:
                 self._ended, first = ended, self._ended is None
-                if not first:
+                self._wanted = wanted
+                if not first or _has_another_sweep(frame.view, wanted):
                     self._load()
         if self._progress != self._shown_progress:
             self._shown_progress = self._progress
@@ -127,16 +132,16 @@ class ScalingScreen(ReadingScreen[None]):
         self._reading = True
         feed = self.host.feed
         running = is_engine(feed) and feed.running
-        self._read(self._shown_path, running, bool(self._progress))
+        self._read(self._shown_path, running, bool(self._progress), self._wanted)
 
     @work(thread=True, exclusive=True, group="sweep", exit_on_error=False)
-    def _read(self, path: Path | None, running: bool, measuring: bool) -> None:
+    def _read(self, path: Path | None, running: bool, measuring: bool, wanted: str | None) -> None:
         worker = get_current_worker()
         try:
-            swept: Swept | LbenchError = load_sweep(path, predict=False, measuring=measuring)
+            swept: Swept | LbenchError = load_sweep(path, predict=False, measuring=measuring, wanted=wanted)
             self.app.call_from_thread(self._take, worker, swept)
             if not running and isinstance(swept, Swept) and swept.scalings:
-                swept = load_sweep(path, predict=True)
+                swept = load_sweep(path, predict=True, wanted=wanted)
         except LbenchError as error:
             swept = error
         self.app.call_from_thread(self._take, worker, swept, last=True)
@@ -416,3 +421,8 @@ def _between(scaling: Scaling) -> dict[str, float] | None:
         if low < place < high:
             return {scaling.axis: place, **scaling.beside}
     return None
+
+
+def _has_another_sweep(view: SessionView, wanted: str | None) -> bool:
+    sweeps = (run.planned.sweep for run in view.runs.values())
+    return wanted is not None and any(one is not None and one.id != wanted for one in sweeps)

@@ -90,7 +90,9 @@ async def test_a_crossing_stands_where_its_number_says(app_of: AppOf, swept: Swe
         assert crossings and all(f"{at:,.0f}" == text and at == int(at) for at, text in crossings)
 
 
-def test_of_several_sweeps_of_a_session_the_newest_is_shown(swept: Swept, recorded: Path) -> None:
+async def test_of_several_sweeps_of_a_session_that_of_the_shown_point_is_shown(
+    app_of: AppOf, swept: Swept, recorded: Path
+) -> None:
     first = swept("20261123-120000-0001", sweep="ab-1") / JOURNAL_NAME
     second = swept("20261123-120000-0002", sweep="ab-2", axis="max_features") / JOURNAL_NAME
     before = recorded / JOURNAL_NAME
@@ -101,6 +103,12 @@ def test_of_several_sweeps_of_a_session_the_newest_is_shown(swept: Swept, record
     for shown in (recorded, None):  # also where another run came first, and no session is on the screen
         found = loading.load_sweep(shown, predict=False)
         assert [one.axis for one in found.scalings] == ["max_features"] and found.source == recorded
+    app = app_of(RecordedFeed.of(recorded, part=1))  # the first point of the first sweep
+    async with app.run_test(size=(120, 40)) as pilot:
+        screen = await opened(pilot)
+        app.tick()
+        await pilot.pause()
+        assert screen.scaling is not None and screen.scaling.axis == "n_trees"
 
 
 async def test_a_sentence_without_room_is_whole_below_the_table(
