@@ -12,6 +12,7 @@ import importlib
 import math
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from multiprocessing import managers, shared_memory
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,7 +21,7 @@ import numpy as np
 import pytest
 
 from lbench.workloads.encoding import decode, encode
-from lbench.workloads.recorded import values
+from lbench.workloads.recorded import tasks, values
 from lbench.workloads.recorded.values import CannotTravel, Packer, unpack
 
 
@@ -194,3 +195,27 @@ def test_names_of_what_is_needed_are_collected_and_no_other_is_resolved() -> Non
 
     with pytest.raises(LookupError, match="os:system"):
         unpack({"~": "object", "f": {"~": "name", "v": "os:system"}, "a": ["true"]}, refuse)
+
+
+def test_an_initializer_runs_in_each_thread_and_again_after_anothers(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = threading.local()
+    ran: list[str] = []
+
+    def begin(name: str) -> None:
+        own.name = name
+        ran.append(name)
+
+    monkeypatch.setattr(tasks, "_set_up", None)
+    monkeypatch.setattr(tasks, "_thread", threading.local())
+    monkeypatch.setattr(tasks, "find_name", {"m:begin": begin, "m:name": lambda: own.name}.__getitem__)
+
+    def call(name: str) -> str:
+        begin_it, its_name = ({values._MARK: "name", "v": one} for one in ("m:begin", "m:name"))
+        return str(tasks.call([its_name, [], {}], [begin_it, [name]]))
+
+    with ThreadPoolExecutor(1) as one, ThreadPoolExecutor(1) as other:
+        found = [
+            thread.submit(call, name).result() for thread, name in ((one, "a"), (one, "a"), (other, "a"), (one, "b"))
+        ]
+        assert (found, ran) == (["a", "a", "a", "b"], ["a", "a", "b"])
+        assert other.submit(call, "a").result() == "a" and ran[-1] == "a"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 from lbench.errors import EncodingError
@@ -14,16 +15,19 @@ __all__ = ["CALL", "call"]
 
 CALL = "recorded.call"
 _set_up: bytes | None = None  # the initializer that has run last in this process
+_thread = threading.local()  # `set_up`: the same of a thread, as an initializer may set what only its thread has
 
 
 @task_function(CALL)
 def call(given: list[Any], setup: Any = None) -> Any:
     """Call a function as the script did, and pack its result. `given`: the function, its arguments, those by name."""
     global _set_up
-    if setup is not None and (key := encode(setup)) != _set_up:  # another pool's has set the same names, maybe
-        initializer, arguments = unpack(setup, find_name)
-        initializer(*arguments)
-        _set_up = key
+    if setup is not None:
+        key = encode(setup)
+        if key != _set_up or key != getattr(_thread, "set_up", None):  # another pool's has set the same names, maybe
+            initializer, arguments = unpack(setup, find_name)
+            initializer(*arguments)
+            _set_up = _thread.set_up = key
     function, args, kwargs = unpack(given, find_name)
     result = function(*args, **kwargs)
     try:
