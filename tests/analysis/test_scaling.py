@@ -287,7 +287,7 @@ def test_curves_that_cross_three_times_have_each_crossing_in_its_place() -> None
 
 
 @pytest.mark.parametrize("repeats", [1, 2, 3, 6])
-def test_crossings_are_told_in_ascending_order_or_not_at_all(repeats: int) -> None:
+def test_crossings_are_named_in_ascending_order_or_not_at_all(repeats: int) -> None:
     """Of equal backends the curves cross anywhere; "from there to" never leads back."""
     for seed in range(12):
         times = [noisy({at: 1.0 * at for at in SIZES}, repeats, 2 * seed + k, 0.05) for k in range(2)]
@@ -348,7 +348,7 @@ def test_a_crossing_whose_interval_leaves_the_range_is_not_settled() -> None:
         assert "processes are ahead; above, emulated Lambda; this is not settled; " in scaling_sentence(vague)
 
 
-def test_resamples_without_a_crossing_are_told_where_there_are_any() -> None:
+def test_resamples_without_a_crossing_are_mentioned_where_there_are_any() -> None:
     found = only(forest())
     (one,) = found.crossings
     for missing, text in ((0.0, None), (0.0005, "under 0.1 %"), (0.004, "0.4 %"), (0.03, "3 %")):

@@ -210,7 +210,7 @@ async def test_ctrl_c_cancels_what_is_on_the_screen_and_forgets_it_when_nothing_
         assert follower.commands[2:] == [] and app.note == ""
 
 
-async def test_a_cancel_is_told_and_repeated_until_the_engine_has_ended_what_it_was_for(
+async def test_a_cancel_is_shown_and_repeated_until_the_engine_has_ended_what_it_was_for(
     making: ModuleType, app_of: App, screen_text: Text
 ) -> None:
     events = [event for event in events_of(making) if not isinstance(event, SessionEnded)]

@@ -334,7 +334,7 @@ async def test_a_session_is_exported_and_a_file_that_is_there_is_asked_for(
         assert len(rows) == sum(len(run["invocations"]) for run in document["runs"])
 
 
-async def test_what_became_of_an_export_is_told_after_the_list_was_left(
+async def test_what_became_of_an_export_is_shown_after_the_list_was_left(
     recorded: Path, tmp_path: Path, app_of: AppOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun, may_end = threading.Event(), threading.Event()
