@@ -36,7 +36,7 @@ def sweep_events(
     environment: Environment = ENVIRONMENT,
     settings: Mapping[str, Any] | None = None,
 ) -> list[Event]:
-    """Each point with the makespans of each backend; the n-th repeats of a point are one round.
+    """Each point with the makespans of each backend; the n-th repeats of a point are one round, cold before warm.
 
     A label is a backend's name, with a temperature after a space where it has one ("emulated warm"). Comparisons are
     recorded where some point was `stopped`: one for each point.
@@ -48,7 +48,8 @@ def sweep_events(
         own = {name: value for name, value in point.items() if name not in ("workers", "memory", "tasks")}
         for name, times in backends.items():
             label, _, temperature = name.partition(" ")
-            for index, seconds in enumerate(times):
+            cold_before = len(backends.get(f"{label} cold", ())) if temperature == "warm" else 0
+            for index, seconds in enumerate(times, cold_before):
                 number += 1
                 run = f"{identity}{number}"
                 events += [
