@@ -209,6 +209,15 @@ def test_without_a_run_that_ended_well_there_is_no_reason() -> None:
     assert explanations({}, None) == []
 
 
+def test_what_the_driver_spent_on_encoding_is_no_part_where_it_is_not_known() -> None:
+    view = session_of([{"rows": [row(n, n + 1.0, 0, 400.0) for n in range(4)], "lanes": 1, "makespan_s": 4.0}])
+    (run,) = view.runs.values()
+    assert run.ended is not None
+    run.ended = msgspec.structs.replace(run.ended, driver=None)
+    (found,) = explanations(by_label([run]), FOUR)
+    assert found.shares["encoding"] == 0 and found.shares["handing over"] == pytest.approx(0.6)
+
+
 def test_a_single_lane_is_out_of_balance_with_no_other() -> None:
     """What it is empty for within a stage, while no task waits, the driver took."""
     rows = [row(0, 1, 0), row(1, 4, 0)]
