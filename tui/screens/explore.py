@@ -98,8 +98,7 @@ class ExploreScreen(LbenchScreen[None]):
 
     def on_resize(self) -> None:
         self._arrange()
-        if self.live:
-            self.call_after_refresh(self._fill)
+        self.call_after_refresh(self._fill if self.live else self._show)
 
     def _looking_at_record(self) -> bool:
         return not self.live and self.host.looks_at_explored

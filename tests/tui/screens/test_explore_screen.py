@@ -54,6 +54,21 @@ async def test_an_explored_session_is_shown_on_its_own_screen_as_it_was_approved
         same_as(f"explore-{size[0]}x{size[1]}", screen_text(app))
 
 
+async def test_a_record_looks_the_same_at_a_size_however_the_terminal_came_to_it(
+    app_of: App, explored: Path, screen_text: Text
+) -> None:
+    texts = []
+    for sizes in ([(80, 24)], [(200, 60), (80, 24)]):
+        app = app_of(RecordedFeed.of(explored))
+        async with app.run_test(size=sizes[0]) as pilot:
+            await wait_until_drawn(app, pilot)
+            for size in sizes[1:]:
+                await pilot.resize_terminal(*size)
+            await wait_until_drawn(app, pilot)
+            texts.append(screen_text(app))
+    assert texts[0] == texts[1]
+
+
 async def test_a_narrow_title_leaves_out_whole_parts(app_of: App, explored: Path, screen_text: Text) -> None:
     app = app_of(RecordedFeed.of(explored))
     async with app.run_test(size=(80, 24)) as pilot:
