@@ -25,6 +25,7 @@ def as_json(made):
 def without_later_fields(content):
     for name in ("comparisons", "predictions", "explanations", "sweeps", "tuning"):
         assert content.pop(name) is None
+    assert content["environment"].pop("variables") == {}
     for run in content["runs"]:
         for name in ("cold", "round", "pricing", "s3", "worker_s", "cold_repeat", "usage", "paused"):
             del run[name]
