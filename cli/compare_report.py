@@ -11,7 +11,13 @@ from rich.text import Text
 
 from lbench.analysis.format import interval_text, interval_title, ratio_text, seconds_text, times_interval_text
 from lbench.analysis.session_comparison import Job, Row, SessionComparison
-from lbench.analysis.session_comparison_text import comparison_sentence, needed_text, permutation_text, verdict_lines
+from lbench.analysis.session_comparison_text import (
+    comparison_sentence,
+    comparison_sentences,
+    needed_text,
+    permutation_text,
+    verdict_lines,
+)
 from lbench.cli.console import BRIGHT, QUIET, RIGHT, WARN, WRONG, console
 from lbench.cli.tables import Column, backend_cell, print_line, print_table
 from lbench.engine.cost.format import usd_short
@@ -46,7 +52,8 @@ def comparison_json(comparison: SessionComparison) -> str:
 def print_comparison(comparison: SessionComparison) -> None:
     """Print the report on standard output."""
     out = console()
-    print_line(out, comparison_sentence(comparison), BRIGHT)
+    for sentence in comparison_sentences(comparison):
+        print_line(out, sentence, BRIGHT)
     for line in verdict_lines(comparison):
         print_line(out, line, _STYLES[line[0]])
     for job in comparison.jobs:

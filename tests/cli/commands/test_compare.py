@@ -43,6 +43,14 @@ def test_the_limit_fails_only_where_the_whole_interval_is_beyond_it(
     assert ("would decide" in done.stdout) == (word == "? ")
 
 
+def test_each_point_of_a_sweep_has_its_sentence(lbench: Lbench, home: Path) -> None:
+    for name in ("a", "b"):
+        view = sweep_session([({"size": size}, {"processes": BASE}) for size in (1, 2)], identity=name)
+        (home / f"{name}.json").write_bytes(encode_document(document(view)))
+    done = lbench("compare", "a.json", "b.json")
+    assert [line.partition(":")[0] for line in done.stdout.splitlines()[:2]] == ["probe size=1", "probe size=2"]
+
+
 def test_json_has_the_effects_and_what_stands_apart(lbench: Lbench, write: Write) -> None:
     write("a", BASE), write("b", [2 * one for one in BASE])
     done = lbench("compare", "a.json", "b.json", "--json")
