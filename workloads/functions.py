@@ -91,6 +91,7 @@ def preload(workload: str) -> None:
         importer.share(folder)
     importer.import_own(module)
     importer.import_names()
+    importer.show_arguments(module)
 
 
 def reads_parts(name: str) -> bool:

@@ -626,6 +626,16 @@ print(undefined_elsewhere)
 """
 
 
+def test_a_call_sees_the_arguments_of_its_script_when_it_runs(lbench: Lbench, home: Path) -> None:
+    (home / "mine.py").write_text(
+        "import sys\nfrom concurrent.futures import ThreadPoolExecutor\n"
+        "def f(): return sys.argv[1:]\n"
+        "with ThreadPoolExecutor(1) as pool: print(pool.submit(f).result())\n"
+    )
+    assert lbench("record", "mine.py", "--by", "3").stdout == "['--by', '3']\n"
+    assert answers(lbench("run", "recorded:mine", *HERE)) == [(True, 1)] * 2
+
+
 def test_a_script_without_a_guard_that_reads_its_arguments_is_recorded(lbench: Lbench, home: Path) -> None:
     (home / "my script-ü.py").write_text(ARGUMENTS)
     done = lbench("record", "my script-ü.py", "--scale", "2")

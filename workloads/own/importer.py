@@ -35,6 +35,7 @@ __all__ = [
     "own_names",
     "pinned_parts",
     "share",
+    "show_arguments",
 ]
 
 _AS_THEY_TRAVEL = (type(None), bool, int, float, str, list, dict)
@@ -71,6 +72,7 @@ class _Finder:
 
 _finder: _Finder | None = None
 _shared: tuple[str, str | None] | None = None  # the folder that started processes know, PYTHONPATH before
+_hidden_argv: list[str] | None = None  # this process's own, while tasks see others
 _found: dict[str, tuple[Callable[..., Any], bool]] = {}  # functions of the snapshot in use
 
 
@@ -142,9 +144,11 @@ def _unshare() -> None:
 
 def leave() -> None:
     """Make the user's modules unimportable again."""
-    global _finder
+    global _finder, _hidden_argv
     _found.clear()
     _unshare()
+    if _hidden_argv is not None:
+        sys.argv, _hidden_argv = _hidden_argv, None
     if _finder is not None:
         sys.meta_path.remove(_finder)
         _forget(_finder.names)
@@ -222,13 +226,25 @@ def import_own(dotted: str) -> ModuleType:
     """Import a module of the snapshot. It sees no arguments; a recorded script's sees those that the script had."""
     if dotted in sys.modules:
         return importlib.import_module(dotted)
-    marker = _marker()
     before = sys.argv
-    sys.argv = [f"{dotted}.py", *((marker.argv if marker is not None else None) or ())]
+    sys.argv = _arguments(dotted)
     try:
         return importlib.import_module(dotted)
     finally:
         sys.argv = before
+
+
+def show_arguments(dotted: str) -> None:
+    """Let tasks see those arguments, too, and not a worker's own."""
+    global _hidden_argv
+    if _hidden_argv is None:
+        _hidden_argv = sys.argv
+    sys.argv = _arguments(dotted)
+
+
+def _arguments(dotted: str) -> list[str]:
+    marker = _marker()
+    return [f"{dotted}.py", *((marker.argv if marker is not None else None) or ())]
 
 
 def import_names() -> None:
