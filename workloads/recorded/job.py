@@ -28,7 +28,8 @@ _TRIED = 3  # calls of each function that are run twice, to find what differs by
 _TRIED_S = 20.0
 _ALONE = (
     ", and does so too where the call is made by itself: it depends on what else the script had done (a random state, a "
-    "global, a variable of the environment), or on the versions of libraries: pass what it needs as arguments of its own"
+    "global, a variable of the environment), on its process (its number, its name) or on the versions of libraries: pass "
+    "what it needs as arguments of its own"
 )
 _NAMED = 5  # functions that a note names
 
