@@ -18,10 +18,12 @@ import msgspec
 
 from lbench.config.folders import cache_place, tree_bytes
 from lbench.engine.backends.cluster import store_log
+from lbench.engine.backends.cluster.remote import WORKER_PREFIX
 from lbench.engine.backends.simulated.computed import kept_tasks
 from lbench.engine.emulator.resources import cgroups, scratch
 from lbench.engine.journal.lock import is_live
 from lbench.engine.measure.run_store import OBJECTS_NAME
+from lbench.engine.processes.child import is_there
 from lbench.engine.sampling.model import SAMPLE_PREFIX
 from lbench.engine.service.discovery import dead_sockets
 from lbench.engine.session.index import session_folders
@@ -129,6 +131,9 @@ def _temporary() -> Iterator[Leftover]:
     for path in _entries(Path(tempfile.gettempdir())):
         if path.name.startswith(_TRIALS) and _mine_and_old(path):
             yield _tree("a trial of a package", path) if path.is_dir() else _file("a list of versions", path)
+        number = path.name.removeprefix(WORKER_PREFIX).partition("-")[0]
+        if path.name.startswith(WORKER_PREFIX) and number.isdigit() and _is_mine(path) and not is_there(int(number)):
+            yield _tree("code and data of a cluster's worker that was killed", path)
     for place in (Path(tempfile.gettempdir()), Path("/dev/shm")):
         for path in _entries(place):
             ours = path.name.startswith("check-") and (path / "request.json").is_file()
@@ -171,6 +176,14 @@ def _entries(folder: Path) -> list[Path]:
         return sorted(folder.iterdir())
     except OSError:
         return []
+
+
+def _is_mine(path: Path) -> bool:
+    try:
+        found = path.lstat()
+    except OSError:
+        return False
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
 
 
 def _mine_and_old(path: Path) -> bool:

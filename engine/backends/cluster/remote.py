@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import multiprocessing.util
 import os
 import platform
+import shutil
 import socket
 import tempfile
 import threading
@@ -26,8 +28,9 @@ from lbench.workloads.encoding import decode, encode
 from lbench.workloads.functions import find, preload
 from lbench.workloads.task_errors import error_texts
 
-__all__ = ["TaskStopped", "hello", "is_stuck", "run", "stop", "versions"]
+__all__ = ["WORKER_PREFIX", "TaskStopped", "hello", "is_stuck", "run", "stop", "versions"]
 
+WORKER_PREFIX = "lbench-worker-"  # of a worker's folder; behind it stand the number of its process and a hyphen
 EXIT_STUCK = 75  # of a process that had to end for a task to end
 _IDLE_S = 3600.0
 _LOOK_S = 2.0  # between two looks at whether the engine is still there
@@ -118,7 +121,7 @@ class _Process:
     def __init__(self) -> None:
         self.lock = threading.RLock()
         self.name = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
-        self.folder: tempfile.TemporaryDirectory[str] | None = None
+        self.folder: Path | None = None
         self.environments: dict[int, str] = {}  # by thread
         self.data: dict[str, Any] = {}  # by digest
         self.ready: set[str] = set()  # workloads that were imported
@@ -160,11 +163,13 @@ class _Process:
         os._exit(EXIT_STUCK)
 
     def scratch(self) -> Path:
-        """A folder of this process's own, removed when it ends."""
+        """A folder of this process's own, removed when it ends; `lbench gc` finds that of a killed one by its number."""
         with self.lock:
             if self.folder is None:
-                self.folder = tempfile.TemporaryDirectory(prefix="lbench-worker-")
-            return Path(self.folder.name)
+                self.folder = Path(tempfile.mkdtemp(prefix=f"{WORKER_PREFIX}{os.getpid()}-"))
+                # A pool's process ends without `atexit`, but with this.
+                multiprocessing.util.Finalize(None, shutil.rmtree, (self.folder, True), exitpriority=0)
+            return self.folder
 
 
 _process = _Process()

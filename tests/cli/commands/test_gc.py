@@ -69,10 +69,11 @@ def left(_own_tmp: Path) -> list[Path]:
     (trial := _own_tmp / "lbench-try-abc").mkdir()
     payload = cache_folder("payloads") / "abc.json"
     payload.write_text("{}")
+    (worker := _own_tmp / f"lbench-worker-{DEAD}-abc").mkdir()
     for path in (making, trial, payload):
         old(path)
     held = [session / name for name in ("check-x", "data.lbds", "data-1.lbds", "objects")]
-    return [*held, dead, emulator, making, trial, payload]
+    return [*held, dead, emulator, making, trial, payload, worker]
 
 
 def test_nothing_is_listed_where_nothing_is_left() -> None:
@@ -120,6 +121,7 @@ def test_what_is_in_use_is_left_alone(_own_tmp: Path) -> None:
     session.mkdir()
     (session / "data.lbds").write_bytes(b"x")
     (fresh := cache_folder("packages") / ".making-now").mkdir()
+    (worker := _own_tmp / f"lbench-worker-{os.getpid()}-abc").mkdir()
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(runtime_folder() / f"100000-abcd-{os.getpid()}.sock"))
         listening.listen()
@@ -127,7 +129,7 @@ def test_what_is_in_use_is_left_alone(_own_tmp: Path) -> None:
             lock = FolderLock(session)
             assert "No leftovers" in collect("--yes").output
             lock.release()
-            assert scratch.path.exists() and fresh.exists()
+            assert scratch.path.exists() and fresh.exists() and worker.exists()
     assert not (session / "data.lbds").exists() or "data set" in collect("--dry-run").output
 
 

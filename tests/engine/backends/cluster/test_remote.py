@@ -75,3 +75,25 @@ def test_the_workers_of_an_engine_s_own_pool_end_with_it(tmp_path: Path) -> None
     assert done.returncode == -9
     workers = [psutil.Process(int(pid)) for pid in done.stdout.split() if psutil.pid_exists(int(pid))]
     assert not psutil.wait_procs(workers, timeout=60)[1]
+
+
+FOLDER = """
+from concurrent.futures import ProcessPoolExecutor
+from lbench.engine.backends.cluster import remote
+
+def scratch():
+    return str(remote._process.scratch())
+
+if __name__ == "__main__":
+    with ProcessPoolExecutor(1) as pool:
+        print(pool.submit(scratch).result())
+    print(scratch())
+"""
+
+
+def test_a_worker_s_folder_goes_with_its_process_also_a_pool_s(tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(FOLDER)
+    argv = [sys.executable, str(tmp_path / "own.py")]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False)
+    made = [Path(line) for line in done.stdout.splitlines()]
+    assert len({*made}) == 2 and not any(path.exists() for path in made), done.stderr
