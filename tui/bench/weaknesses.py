@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lbench.analysis.stability import stability_warnings
+from lbench.analysis.stability import order_text, stability_warnings
 from lbench.engine.backends import catalog
 from lbench.engine.session.view import RunView, SessionView
 from lbench.tui.feeds.feed import Frame
@@ -19,7 +19,7 @@ def weaknesses(frame: Frame) -> tuple[str, ...]:
         return ()
     part = SessionView()
     part.header, part.runs = frame.view.header, {run.id: run for run in frame.runs}
-    texts = [warning.text for warning in stability_warnings(part)]
+    texts = [*filter(None, [order_text(part)]), *(warning.text for warning in stability_warnings(part))]
     recorded = (warning for warning in frame.view.warnings if warning.code not in _SHOWN_ELSEWHERE)
     texts += [warning.text for warning in recorded if warning.run is None or warning.run in part.runs]
     return tuple(dict.fromkeys([*texts, *_injected(frame.runs)]))
