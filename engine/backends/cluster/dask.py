@@ -13,6 +13,7 @@ import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -24,6 +25,7 @@ from lbench.engine.backends.cluster.local_cluster import LocalCluster
 from lbench.engine.backends.settings import DaskSettings
 from lbench.errors import BackendError, InputError
 from lbench.workloads.encoding import encode
+from lbench.workloads.textfile import why_no_file
 
 __all__ = ["DaskWorkers", "WorkerFacts", "check_dask", "look_at_cluster"]
 
@@ -62,7 +64,7 @@ def check_dask(settings: DaskSettings) -> None:
     for name in ("ca", "cert", "key", "scheduler_file"):
         path = getattr(settings, name)
         if path is not None and not is_file(path):
-            raise InputError(f"dask: {name}={path}: there is no such file")
+            raise InputError(f"dask: {name}={path}: {why_no_file(Path(path))}")
     tls = [settings.ca, settings.cert, settings.key]
     if any(tls) and not all(tls):
         raise InputError("dask: ca=, cert= and key= go together")

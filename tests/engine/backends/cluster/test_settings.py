@@ -47,6 +47,8 @@ def tls(tmp_path: Path) -> dict[str, str]:
         ({"scheduler": "tls://10.1.2.3:8786"}, "needs ca=, cert= and key="),
         ({"ca": "/no/such"}, "ca=/no/such: there is no such file"),
         ({"scheduler_file": "/no/such"}, "there is no such file"),
+        ({"scheduler_file": "/"}, "scheduler_file=/: that is a folder"),
+        ({"scheduler_file": "/dev/zero"}, "it is not a regular file"),
         ({"scheduler": "tls://a:1", "scheduler_file": __file__}, "not both"),
         ({"scheduler_file": __file__}, "is no scheduler's file"),
         ({"ca": __file__}, "go together"),
