@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import errno
+
 from lbench.engine.backends.base import Failure
 from lbench.workloads.model import Task
 from lbench.workloads.own.tracebacks import RECORDED, call_text, file_hint, place_in
 
 __all__ = ["failure_line", "failures_line", "user_call"]
+
+_SEMAPHORES = (
+    ": Lambda has no semaphores, which pools of processes and multiprocessing's locks and queues need: use threads there, "
+    "or multiprocessing.Process with a Pipe"
+)
 
 
 def user_call(task: Task) -> str | None:
@@ -22,7 +29,9 @@ def failure_line(task: Task, index: int, tries: str, failure: Failure) -> str:
         return f"task {index} failed{tries}: {failure.type}: {failure.message}"
     place = place_in(failure.log_tail)
     where = f" ({place})" if place else ""
-    return f"task {index}, {call}, failed{tries}: {failure.type}: {failure.message}{where}{file_hint(failure.type)}"
+    no_system_call = failure.type == "OSError" and failure.message.startswith(f"[Errno {errno.ENOSYS}]")
+    hint = _SEMAPHORES if no_system_call else file_hint(failure.type)
+    return f"task {index}, {call}, failed{tries}: {failure.type}: {failure.message}{where}{hint}"
 
 
 def failures_line(failed: list[str], tasks: int) -> str:

@@ -168,6 +168,12 @@ def test_a_users_own_call_that_misses_a_file_has_the_remedy() -> None:
     assert failure_line(Task("probe.spin", number=1), 4, "", failure) == "task 4 failed: FileNotFoundError: no"
 
 
+def test_a_pool_inside_a_task_has_the_reason_why_lambda_cannot_start_it() -> None:
+    failure = Failure("error", "OSError", "[Errno 38] Function not implemented", False)
+    line = failure_line(Task("mine:fit", degree=3), 4, "", failure)
+    assert "[Errno 38] Function not implemented: Lambda has no semaphores" in line
+
+
 def test_tasks_of_built_in_workloads_are_no_calls_of_the_users() -> None:
     assert user_call(Task("probe.spin", number=1)) is None
     assert user_call(Task("mine:fit", degree=3)) == "fit(degree=3)"
