@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Meta
 
 from lbench.config.zip_entries import ZIP_DAMAGE, read_entry
+from lbench.decoding import decode_json
 from lbench.errors import InputError
 
 __all__ = ["MANIFEST", "Architecture", "Manifest", "OwnPacked", "canonical_name", "host_architecture", "read_manifest"]
@@ -83,7 +84,7 @@ def read_manifest(path: Path) -> Manifest:
             entry = archive.getinfo(MANIFEST)
             if entry.file_size > _LARGEST:
                 raise InputError(f"{path}: its {MANIFEST} is too large: make the package again with `lbench package`")
-            return msgspec.json.decode(read_entry(archive, entry, _LARGEST), type=Manifest)
+            return decode_json(read_entry(archive, entry, _LARGEST), Manifest)
     except FileNotFoundError:
         raise InputError(f"{path} does not exist: make a package with `lbench package -o {path.name}`") from None
     except OSError as error:

@@ -17,6 +17,7 @@ from msgspec import Meta
 
 from lbench.config.folders import config_file
 from lbench.config.limits import MemoryMb, TimeoutS, limits
+from lbench.decoding import decode_toml
 from lbench.errors import InputError, utf8
 from lbench.folders import refusal
 
@@ -198,7 +199,7 @@ def _read(file: Path) -> dict[str, Any]:
     try:
         if file.stat().st_uid not in (0, os.geteuid()):
             raise InputError(f"{file} belongs to another user: set XDG_CONFIG_HOME to a folder that you own")
-        return tomllib.loads(utf8(file.read_bytes()).decode())
+        return decode_toml(utf8(file.read_bytes()).decode())
     except FileNotFoundError:
         return {}
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

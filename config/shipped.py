@@ -15,7 +15,7 @@ from lbench.errors import LbenchError
 __all__ = ["HANDLER", "files_digest", "shipped_sources"]
 
 HANDLER = "lbench.lambda_src.handler.handle"
-_FILES = ("__init__.py", "_version.py", "errors.py", "folders.py")
+_FILES = ("__init__.py", "_version.py", "decoding.py", "errors.py", "folders.py")
 _LAMBDA_SRC = ("__init__.py", "handler.py")
 
 

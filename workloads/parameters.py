@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from lbench.decoding import decode_json
 from lbench.errors import InputError, UnknownNameError
 from lbench.workloads.model import Params
 
@@ -143,7 +144,7 @@ def _read(field: Field, text: str, what: str) -> Any:
         raise InputError(f"{what} {field.name}={_shown(text)}: {_KINDS[field.type]}")
     if field.type == "value":
         with contextlib.suppress(msgspec.MsgspecError, UnicodeError):
-            return msgspec.json.decode(text)
+            return decode_json(text)
     return text
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from pathlib import Path
@@ -15,6 +14,7 @@ from msgspec import Meta
 from lbench.config.deployment import DEFAULT_STACK
 from lbench.config.limits import MemoryMb, TimeoutS, limits
 from lbench.config.server_url import is_loopback
+from lbench.decoding import decode_json
 from lbench.errors import InputError
 from lbench.workloads.textfile import check_regular
 
@@ -283,7 +283,7 @@ class DaskSettings(ClusterSettings, frozen=True, kw_only=True, forbid_unknown_fi
         """
         if self.scheduler_file is not None:
             check_regular(Path(self.scheduler_file))
-            found = json.loads(Path(self.scheduler_file).read_bytes())
+            found = decode_json(Path(self.scheduler_file).read_bytes())
             if not isinstance(found, dict) or not isinstance(found.get("address"), str):
                 raise ValueError("it has no address")
             return str(found["address"])

@@ -24,6 +24,7 @@ import msgspec
 
 from lbench.config.limits import limits
 from lbench.config.server_url import check_server_url
+from lbench.decoding import decode_json
 from lbench.engine.emulator.api.app import Emulator
 from lbench.engine.emulator.core.errors import ERRORS
 from lbench.engine.emulator.core.spec import EmulatorConfig, lbench_function
@@ -46,7 +47,7 @@ def _config(source: str | None, lifeline: bool) -> EmulatorConfig:
                 text = sys.stdin.buffer.readline() if lifeline else sys.stdin.buffer.read()
             else:
                 text = Path(source).read_bytes()
-            config = msgspec.json.decode(text, type=EmulatorConfig)
+            config = decode_json(text, EmulatorConfig)
             if config.secret_key and source != "-" and Path(source).stat().st_mode & 0o077:
                 raise InputError(f"{source} holds a secret key that others can read: chmod 600 {source}")
         except OSError as problem:

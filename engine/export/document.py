@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from lbench.decoding import decode_json
 from lbench.engine.billing.bill import lost_deadlines, run_cost_of, s3_usage
 from lbench.engine.cost.charges import invocation_usd
 from lbench.engine.cost.format import usd_text
@@ -171,7 +172,7 @@ def check_head(path: Path, content: bytes) -> None:
         SessionFileError: the file is no document, is torn, or of a newer version.
     """
     try:
-        head = msgspec.json.decode(content, type=Head)
+        head = decode_json(content, Head)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise SessionFileError(f"{path} is not an lbench session, or is torn: {error}") from None
     if head.format != "lbench.session":
@@ -192,7 +193,7 @@ def read_document(path: Path) -> Document:
         raise SessionFileError(f"{path} cannot be read: {error.strerror}") from None
     check_head(path, content)
     try:
-        found = msgspec.json.decode(visible_json(content), type=Document)
+        found = decode_json(visible_json(content), Document)
         check_times([found.created, *(run.started for run in found.runs)])
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise SessionFileError(f"{path} is damaged: {error}") from None

@@ -15,6 +15,7 @@ import msgspec
 
 from lbench.config.limits import limits
 from lbench.config.prices import Rates, rates
+from lbench.decoding import decode_with
 from lbench.engine.cost.format import usd_text
 from lbench.engine.cost.rent import hourly_usd
 from lbench.engine.export.document import recorded_pricing
@@ -153,7 +154,7 @@ def _attempts(path: Path, run: FileRun, zero: float) -> Iterator[_Moment]:
     returns: list[tuple[float, int, Event]] = []
     try:
         for n, raw in enumerate(msgspec.json.decode(run.invocations, type=list[msgspec.Raw])):
-            one = _decoder.decode(raw)
+            one = decode_with(_decoder, raw)
             at_s = one.dispatched_s or 0.0
             while returns and returns[0][0] <= at_s:
                 done_s, _, event = heapq.heappop(returns)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 
+from lbench.decoding import decode_json
 from lbench.engine.export.document import check_head, check_runs
 from lbench.engine.machine.fingerprint import Environment
 from lbench.engine.model import VERSION, Comparison, Run, Warning_, check_times
@@ -58,7 +59,7 @@ def read_file(path: Path) -> FileDocument:
     except OSError as error:
         raise SessionFileError(f"{path} cannot be read: {error.strerror}") from None
     try:
-        parsed = msgspec.json.decode(content, type=FileDocument)
+        parsed = decode_json(content, FileDocument)
         check_times([parsed.created, *(run.started for run in parsed.runs)])
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         check_head(path, content)

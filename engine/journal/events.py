@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from lbench.decoding import decode_with
 from lbench.engine.machine.fingerprint import Environment, MachineSample
 from lbench.engine.machine.processor_time import Usage
 from lbench.engine.model import (
@@ -325,7 +326,10 @@ def decode_events(lines: bytes) -> list[Event]:
         visible = b"\n".join(map(visible_json, lines.split(b"\n")))
     else:
         visible = lines
-    events = _decoder.decode_lines(visible)
+    try:
+        events = _decoder.decode_lines(visible)
+    except RecursionError:
+        raise msgspec.DecodeError("a line is nested too deeply") from None
     if len(events) != lines.count(b"\n"):
         raise msgspec.DecodeError("a line is empty")
     for event in events:
@@ -341,7 +345,7 @@ def decode_event(line: bytes | memoryview) -> Event:
         msgspec.MsgspecError: the line is no event of this version, or has an invalid time.
     """
     try:
-        event = _decoder.decode(visible_json(line))
+        event = decode_with(_decoder, visible_json(line))
     except UnicodeDecodeError as error:
         raise msgspec.DecodeError(str(error)) from None
     _check(event)

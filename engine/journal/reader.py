@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from lbench.decoding import decode_with
 from lbench.engine.journal.events import JOURNAL_VERSION, Event, decode_event
 from lbench.errors import SessionFileError, utf8
 
@@ -84,7 +85,7 @@ def check_first(path: Path, line: bytes) -> None:
             return
     else:
         with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError):
-            head = _head_decoder.decode(line)
+            head = decode_with(_head_decoder, line)
     if head.format != "lbench.journal":
         raise SessionFileError(f"{path} is not an lbench journal")
     if head.version > JOURNAL_VERSION:

@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 
 from lbench.config.folders import write_whole
+from lbench.decoding import decode_with
 from lbench.errors import InputError, visible_json
 
 __all__ = ["META_NAME", "Meta", "check_label", "read_meta", "tags_of", "write_meta"]
@@ -28,7 +29,7 @@ _decoder = msgspec.json.Decoder(Meta)
 def read_meta(folder: Path) -> Meta:
     """The labels of the session in `folder`; empty if the file is missing or damaged."""
     try:
-        return _decoder.decode(visible_json((folder / META_NAME).read_bytes()))
+        return decode_with(_decoder, visible_json((folder / META_NAME).read_bytes()))
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
         return Meta()
 

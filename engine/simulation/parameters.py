@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lbench.config.lambda_model import STUDIES, rows
+from lbench.decoding import decode_toml
 from lbench.engine.simulation.distributions import Constant, Distribution, Lognormal, Quantiles
 from lbench.errors import InputError, utf8
 from lbench.workloads.textfile import check_regular
@@ -135,7 +135,7 @@ def load_model(path: str | None) -> LambdaModel:
     try:
         file = STUDIES.get(path, Path(path))
         check_regular(file)
-        parsed = tomllib.loads(utf8(file.read_bytes()).decode())
+        parsed = decode_toml(utf8(file.read_bytes()).decode())
     except OSError as error:
         raise InputError(f"model {path} cannot be read: {error.strerror}: name a file of parameters (TOML)") from None
     except ValueError as error:

@@ -26,6 +26,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
+from lbench.decoding import decode_json
 from lbench.errors import DataFileError, InputError, UnknownNameError
 from lbench.folders import make_private
 from lbench.workloads import parameters
@@ -240,7 +241,7 @@ def _typed(spec: FieldSpec, text: str) -> Sequence[Any]:
             raise InputError(f"{_call(name, text)}: a value is empty: write {name}=1,2,5")
         if spec.type.kind != "any" and part[0] == ("[" if lists else '"'):
             quoted.add(len(found))
-            found.append(msgspec.json.decode(part))
+            found.append(decode_json(part))
         elif spec.type.kind in _NUMBERS and (bounds := _RANGE.fullmatch(part)):
             found += _numbers(name, part, bounds, exact=spec.type.kind == "decimal")
         elif spec.type.kind == "date" and (days := _DATES.fullmatch(part)):
@@ -471,7 +472,7 @@ def _json_lines(path: Path, key: str | None, shown: str) -> list[tuple[int, Any]
         if not line.strip():
             continue
         try:
-            value = msgspec.json.decode(line)
+            value = decode_json(line)
         except (msgspec.MsgspecError, UnicodeError):
             raise InputError(f"{shown}, line {number}: must be one JSON value a line") from None
         if key is not None:
@@ -520,7 +521,7 @@ def _kept_values(spec: FieldSpec, text: str) -> list[Any]:
         if path is None:
             raise FileNotFoundError
         os.utime(path)
-        values = msgspec.json.decode(path.read_bytes())
+        values = decode_json(path.read_bytes())
     except (OSError, msgspec.MsgspecError):
         raise InputError(f"{_call(spec.name, text)}: its values are no longer kept: name the file again") from None
     return _converted(spec, values, _short(text), typed=True)

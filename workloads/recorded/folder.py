@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from lbench.decoding import decode_json
 from lbench.errors import InputError, count_text
 from lbench.folders import check_private
 from lbench.workloads.recorded.places import recordings_folder
@@ -132,13 +133,13 @@ def read_manifest(folder: Path, *, whole: bool = True) -> Manifest:
     """
     try:
         content = (folder / MANIFEST).read_bytes()
-        header = msgspec.json.decode(content, type=_Header)
+        header = decode_json(content, _Header)
         if header.format == FORMAT and header.version != VERSION:
             raise InputError(
                 f"{folder.name}: this is a recording of version {header.version}, and this lbench reads version {VERSION}: "
                 "record the script again"
             )
-        manifest = msgspec.json.decode(content, type=Manifest)
+        manifest = decode_json(content, Manifest)
     except (OSError, UnicodeDecodeError, msgspec.MsgspecError):
         raise InputError(f"{folder.name}: the recording's {MANIFEST} is damaged: record the script again") from None
     if manifest.format != FORMAT:

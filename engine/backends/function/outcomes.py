@@ -13,6 +13,7 @@ from typing import Literal
 
 import msgspec
 
+from lbench.decoding import decode_with
 from lbench.engine.backends.aws_client.invoke_api import Reply
 from lbench.engine.backends.base import Failure, Outcome
 from lbench.engine.backends.lambda_.outcomes import NO_ERROR_TEXT, FunctionError, is_timeout, log_text, read_platform
@@ -87,7 +88,7 @@ def _take(outcome: Outcome, report: Report, sent_s: float) -> None:
 
 def _failed(body: bytes, tail: bytes, report: Report | None) -> Failure:
     try:
-        error = _function_error.decode(body)
+        error = decode_with(_function_error, body)
     except msgspec.MsgspecError:
         error = FunctionError()
     kind = error.error_type or (report.error_type if report is not None else None) or "FunctionError"

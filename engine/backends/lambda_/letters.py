@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from lbench.decoding import decode_with
 from lbench.engine.backends.aws_client.connection import Response
 from lbench.engine.backends.base import Failure, Outcome
 from lbench.engine.backends.lambda_.outcomes import DEADLINE, not_ours, raised, take_result
@@ -27,7 +28,7 @@ def read_letter(
     """Like `read_reply`, for an answer in a letter. It does not contain the billed time."""
     outcome = Outcome(returned_s=arrived_s, connect_ms=connect_ms, response_bytes=len(letter))
     try:
-        parsed = _letter.decode(letter)
+        parsed = decode_with(_letter, letter)
     except msgspec.MsgspecError as error:
         outcome.failure = not_ours(error)
         return outcome, None

@@ -13,6 +13,7 @@ from collections.abc import Callable
 import msgspec
 
 from lbench.config.aws_errors import CLOCK_TEXT, refusal_text
+from lbench.decoding import decode_with
 from lbench.engine.backends.aws_client.connection import ConnectionLost
 from lbench.engine.backends.aws_client.invoke_api import Reply
 from lbench.engine.backends.base import UNREACHED, Failure, Outcome
@@ -207,7 +208,7 @@ def read_reply(reply: Reply, deadline_s: float) -> tuple[Outcome, Answer | None]
         )
         return outcome, _answer_in(tail, reply.request_id)
     try:
-        answer = _answer.decode(reply.body)
+        answer = decode_with(_answer, reply.body)
     except msgspec.MsgspecError as error:
         outcome.failure = not_ours(error)
         return outcome, None
@@ -250,7 +251,7 @@ def _answer_in(tail: bytes, request_id: str | None) -> Answer | None:
     for line in reversed(tail.split(b"\n")):
         if line.startswith(b'{"lbench_failed":'):
             try:
-                failed = _failed_line.decode(line)
+                failed = decode_with(_failed_line, line)
             except msgspec.MsgspecError:
                 continue
             if failed.lbench_failed in (None, request_id):
@@ -266,7 +267,7 @@ def _environment_in(tail: bytes, request_id: str | None) -> str | None:
     for line in tail.split(b"\n"):
         if line.startswith(b'{"lbench_mark":'):
             with contextlib.suppress(msgspec.MsgspecError):
-                mark = _mark_line.decode(line)
+                mark = decode_with(_mark_line, line)
                 if mark.request == request_id:
                     return mark.environment
     return None
@@ -275,7 +276,7 @@ def _environment_in(tail: bytes, request_id: str | None) -> str | None:
 def _failed(reply: Reply, tail: bytes, report: Report | None, deadline_s: float) -> Failure:
     """The failure of a function error. AWS reports `Unhandled` for a Python exception too, so that is not used."""
     try:
-        error = _function_error.decode(reply.body)
+        error = decode_with(_function_error, reply.body)
     except msgspec.MsgspecError:
         error = _PythonError(error_message=NO_ERROR_TEXT)
     kind, text = error.error_type or "FunctionError", " ".join((error.error_message or "").split())
@@ -328,7 +329,7 @@ def _own_frames(stack: list[str]) -> list[str]:
 def refused(reply: Reply) -> Failure:
     """The failure of a call that the service refused."""
     try:
-        refusal = _refusal.decode(reply.body)
+        refusal = decode_with(_refusal, reply.body)
     except msgspec.MsgspecError:
         refusal = _Refusal()
     kind = reply.error_type or f"HTTP {reply.status}"

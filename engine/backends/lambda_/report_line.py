@@ -12,6 +12,8 @@ import re
 
 import msgspec
 
+from lbench.decoding import decode_with
+
 __all__ = ["Report", "last_report", "parse_line"]
 
 
@@ -101,7 +103,7 @@ def _parse_json(line: bytes) -> Report | None:
     if b'"platform.' not in line:
         return None
     try:
-        read = _json.decode(line)
+        read = decode_with(_json, line)
     except msgspec.MsgspecError:
         begin = line.rfind(b'{"time":')
         return _parse_json(line[begin:]) if begin > 0 else None

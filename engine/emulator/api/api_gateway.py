@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import contextlib
 import json
 import time
 from typing import Any
@@ -130,7 +131,9 @@ class _ProxyInvocation(Invocation):
             _reply_message(exchange, self.request_id, 500)
             return
         headers = f"apigw-requestid: {self.request_id}\r\n"
-        result = json.loads(payload) if payload else None
+        result = None
+        with contextlib.suppress(ValueError, RecursionError):  # not JSON, or nested too deeply: a body
+            result = json.loads(payload)
         if not (isinstance(result, dict) and "statusCode" in result):
             exchange.reply(200, payload, headers)
             return

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Self
 
 import msgspec
 
+from lbench.decoding import decode_json
 from lbench.engine.emulator.api.api_gateway import FRONT_PATH, PAYLOAD_LIMIT, Front
 from lbench.engine.emulator.api.async_queue import EventQueue
 from lbench.engine.emulator.api.destinations import Destinations
@@ -303,7 +304,7 @@ class Emulator:
             reply_json(exchange, request_id, {"waiting": self._events.waiting, **self._events.counts})
         elif exchange.method == b"PUT" and path == "/_lbench/conditions":
             try:
-                self._set_conditions(msgspec.json.decode(exchange.body, type=Conditions))
+                self._set_conditions(decode_json(exchange.body, Conditions))
             except (msgspec.MsgspecError, UnicodeDecodeError) as problem:
                 raise Refusal("InvalidParameterValueException", str(problem)) from None
             reply_json(exchange, request_id, {})

@@ -188,7 +188,7 @@ class EventQueue:
                 "condition": condition,
                 "approximateInvokeCount": event.invoked,
             },
-            "requestPayload": json.loads(event.first.event),
+            "requestPayload": _json(event.first.event),
         }
         if failed is not None:
             record["responseContext"] = {"statusCode": 200, "executedVersion": event.version, "functionError": failed}
@@ -196,8 +196,8 @@ class EventQueue:
         return json.dumps(record).encode()
 
 
-def _json(payload: bytes) -> Any:
+def _json(payload: bytes | bytearray) -> Any:
     try:
         return json.loads(payload)
-    except ValueError:
+    except (ValueError, RecursionError):
         return payload.decode("utf-8", "replace")

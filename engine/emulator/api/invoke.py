@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from lbench.decoding import decode_json
 from lbench.engine.emulator.api.async_queue import EventQueue
 from lbench.engine.emulator.api.functions import LATEST, Function, Pool
 from lbench.engine.emulator.api.lookup import find, named
@@ -104,7 +105,7 @@ class Invoker:
         body = exchange.body
         try:
             if body:
-                msgspec.json.decode(body, type=msgspec.Raw)
+                decode_json(body, msgspec.Raw)
                 if not body.isascii():
                     body.decode()
         except UnicodeDecodeError as problem:
@@ -162,7 +163,7 @@ def _client_context(header: bytes | None) -> str | None:
         raise Refusal("InvalidRequestContentException", f"Client context must be at most {_CONTEXT_LIMIT} bytes")
     try:
         return json.dumps(json.loads(base64.b64decode(header, validate=True)))
-    except (binascii.Error, ValueError) as problem:
+    except (binascii.Error, ValueError, RecursionError) as problem:
         text = f"Client context must be a valid Base64-encoded JSON object: {problem}"
         raise Refusal("InvalidRequestContentException", text) from None
 

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from lbench.config.limits import limits
+from lbench.decoding import decode_json
 from lbench.engine.emulator.api.constraints import check
 from lbench.engine.emulator.api.describe import architecture
 from lbench.engine.emulator.core.errors import Refusal
@@ -289,7 +290,7 @@ def decode(body: bytes | bytearray, kind: type[T], operation: str) -> T:
         Refusal: it is not JSON, or not the operation's, or requests what is not emulated.
     """
     try:
-        whole = msgspec.json.decode(body or b"{}")
+        whole = decode_json(body or b"{}")
     except (msgspec.DecodeError, UnicodeDecodeError) as problem:
         raise Refusal("SerializationException", f"Could not parse request body into json: {problem}") from None
     check(operation, whole)
