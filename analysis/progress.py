@@ -16,8 +16,8 @@ from lbench.engine.session.view import RunView
 
 __all__ = ["Outlook", "State", "outlooks"]
 
-# checking: between runs, or after the last one until its answers are checked
 _STOPPED = {"cancelled", "interrupted"}
+# waiting: for its turn, also between runs; checking: after a run until its answer is checked
 State = Literal["waiting", "running", "checking", "ok", "failed", "stopped"]
 
 
@@ -87,9 +87,9 @@ def _state(group: list[RunView], running: RunView | None, done: list[RunView]) -
         return "failed"
     if statuses & _STOPPED or any(run.status == "interrupted" for run in group):
         return "stopped"
-    if len(done) < len(group):
-        return "checking" if done else "waiting"
-    return "ok" if all(run.answer is not None or not run.has_answer for run in done) else "checking"
+    if any(run.answer is None and run.has_answer for run in done):
+        return "checking"
+    return "waiting" if len(done) < len(group) else "ok"
 
 
 def _total(shown: RunView, done: list[RunView]) -> int | None:

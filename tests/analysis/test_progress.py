@@ -43,6 +43,16 @@ def test_a_run_is_done_when_its_answer_is_checked(make_events: Make, flat_bill: 
     assert outlook(make_events({"sequential": [4.0]}, ok=False), {}, flat_bill).state == "failed"
 
 
+def test_between_runs_whose_answers_are_checked_a_backend_waits_for_its_turn(
+    make_events: Make, flat_bill: Bill
+) -> None:
+    whole = make_events({"sequential": [4.0, 4.0]})
+    begun = [event for event in whole if getattr(event, "run", "r1") == "r1" or isinstance(event, RunPlanned)]
+    one = outlook(begun, {}, flat_bill)
+    assert (one.state, one.runs_done, one.runs) == ("waiting", 1, 2)
+    assert outlook([event for event in begun if not isinstance(event, Answered)], {}, flat_bill).state == "checking"
+
+
 def test_what_was_stopped_or_never_began_is_not_done(make_events: Make, flat_bill: Bill) -> None:
     events = make_events({"sequential": [4.0, 4.0, 4.0]})
     for event in events:

@@ -16,13 +16,13 @@ from lbench.tui.draw import histogram
 from lbench.tui.draw.dots import FEW
 from lbench.tui.draw.ink import Piece, heading, put, right_of
 from lbench.tui.theme import role_of
+from lbench.tui.widgets.inspect import DECIMALS
 
 __all__ = ["Among"]
 
 _OK = STATUSES.index("ok")
 _WHOLE = "in all"
 _NAME, _NUMBER = 13, 11  # cells of a phase's name, and of a number
-_DECIMALS = 3  # a microsecond
 _ROWS = (3, 10)  # least and most of the histogram
 
 
@@ -48,7 +48,7 @@ class Among:
         self._values: dict[str, NDArray[Any]] = {}
         self._sorted: dict[str, NDArray[Any]] = {}
         for name, values in every.items():
-            values = values.round(_DECIMALS)
+            values = values.round(DECIMALS)
             known = np.sort(values[ok & np.isfinite(values)])
             if len(known) and (known[-1] > 0 or name == _WHOLE):
                 self._values[name], self._sorted[name] = values, known

@@ -17,9 +17,10 @@ from lbench.tui.draw.ink import Piece, heading, line, sentence_lines
 from lbench.tui.theme import role_of
 from lbench.tui.widgets.lines import Lines
 
-__all__ = ["Inspect", "bytes_text", "phase_lines", "phases", "slowest"]
+__all__ = ["DECIMALS", "Inspect", "bytes_text", "phase_lines", "phases", "slowest"]
 
 _OK = STATUSES.index("ok")
+DECIMALS = 3  # of milliseconds: a microsecond, as recorded
 _REST = 0.1  # share of the time in the environment besides fetch and compute, from which on it is a phase of its own
 
 
@@ -56,7 +57,7 @@ def phases(values: dict[str, Any]) -> list[tuple[str, float, str]]:
 
     def span(first: str, last: str) -> float | None:
         a, b = values.get(first), values.get(last)
-        return None if a is None or b is None else (b - a) * 1000
+        return None if a is None or b is None else round((b - a) * 1000, DECIMALS)
 
     init = values.get("init_ms") if values.get("cold") else None
     add("queued", span("queued_s", "dispatched_s"), "▏")
