@@ -33,7 +33,7 @@ def test_the_folder_holds_the_handler_s_side_only() -> None:
     assert {path.name for path in folder.iterdir()} == {"lbench"}
     there = {path.name for path in (folder / "lbench").iterdir()}
     assert there == {
-        "__init__.py", "_version.py", "errors.py", "folders.py", "workloads", "lambda_src", "__pycache__",
+        "__init__.py", "_version.py", "decoding.py", "errors.py", "folders.py", "workloads", "lambda_src", "__pycache__",
     }  # fmt: skip
     assert (folder / "lbench/workloads/encoding.py").exists()
     assert {path.name for path in (folder / "lbench/lambda_src").glob("*.py")} <= {"__init__.py", "handler.py"}
