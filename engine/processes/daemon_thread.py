@@ -21,9 +21,8 @@ async def in_daemon_thread(function: Callable[[], Result], *, name: str) -> Resu
     def call() -> None:
         try:
             done.set_result(function())
-        except (
-            BaseException
-        ) as error:  # a person's code may raise anything; no future of the loop holds a StopIteration
+        except BaseException as error:  # a person's code may raise anything
+            # No future of the loop holds a StopIteration.
             done.set_exception(RuntimeError("StopIteration") if isinstance(error, StopIteration) else error)
 
     threading.Thread(target=call, name=name, daemon=True).start()

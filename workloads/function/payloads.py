@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from lbench.decoding import decode_json
 from lbench.errors import BYTE_ORDER_MARKS, InputError, utf8
 from lbench.workloads.textfile import check_regular
 
@@ -75,8 +76,8 @@ def _utf8(content: bytes, where: str) -> bytes:
 def _is_json(text: bytes) -> bool:
     try:
         text.decode()
-        msgspec.json.decode(text, type=msgspec.Raw)
-    except (UnicodeDecodeError, msgspec.DecodeError, RecursionError):
+        decode_json(text, msgspec.Raw)
+    except (UnicodeDecodeError, msgspec.DecodeError):
         return False
     return True
 
