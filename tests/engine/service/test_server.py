@@ -69,6 +69,13 @@ class Session:
         engine = psutil.Process(self.pid)
         return [engine, *engine.children(recursive=True)]
 
+    def recorded(self) -> None:
+        """Wait until the file, too, holds a finished task: a thread writes it, and a viewer may be ahead of it."""
+        end = time.monotonic() + _HANG_S
+        while not any(run.finished_tasks for run in load_folder(self.folder).runs.values()):
+            assert time.monotonic() < end
+            time.sleep(0.02)
+
     def to_the_end(self) -> SessionView:
         with contextlib.suppress(EngineLostError):
             self.until(lambda event: False)
@@ -355,6 +362,7 @@ def test_when_the_engine_is_killed_its_processes_end_and_the_session_can_be_read
     engine, session = start()
     session.follower.start(plan(seconds=0.2, tasks=500), last=True)
     everyone = session.running()
+    session.recorded()
     engine.process.kill()
     with pytest.raises(EngineLostError):
         session.until(lambda event: False)
