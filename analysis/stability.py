@@ -206,11 +206,20 @@ def _first_repeat(group: _Group) -> str | None:
     margin = FIRST_SHARE * median(others)
     if min(others) - margin <= first <= max(others) + margin:
         return None
-    share = first / median(others) - 1
+    share, run = first / median(others) - 1, _repeats(group)[0]
+    kind = "cold repeat" if is_cold(run) else "warm repeat" if any(map(is_cold, group)) else "repeat"
     if share > 0:
-        return f"the first repeat took {percent_text(share)} longer than the others; add a warm-up run (--warmup 1)"
+        return f"the first {kind} took {percent_text(share)} longer than the others; {_warm_up(group, run)}"
     less = percent_text(-share)
-    return f"the first repeat took {less} less than the others: what slowed those is not known; measure again"
+    return f"the first {kind} took {less} less than the others: what slowed those is not known; measure again"
+
+
+def _warm_up(group: _Group, run: RunView) -> str:
+    """The remedy for a run that is slower than those after it: as many warm-up runs as take it in, with those before it."""
+    if is_cold(run):
+        return "measure again"
+    number = [one for one in group if not one.planned.cold].index(run) + 1
+    return "add a warm-up run (--warmup 1)" if number == 1 else f"use {number} warm-up runs (--warmup {number})"
 
 
 def _step(times: list[float]) -> Change | None:
@@ -240,7 +249,8 @@ def _drift(group: _Group) -> str | None:
     found = trend(_in_order(group))
     if found is None or found.p > DRIFT_P or abs(found.change) < DRIFT_SHARE or _step(_warm(group)) is not None:
         return None
-    way, remedy = ("slower", "measure again") if found.change > 0 else ("faster", "add a warm-up run (--warmup 1)")
+    slower = found.change > 0
+    way, remedy = ("slower", "measure again") if slower else ("faster", _warm_up(group, _repeats(group)[0]))
     alternating = all(run.planned.schedule == "alternating" for run in group)
     order = "" if alternating else " or use --schedule alternating"
     return f"repeats became {way}, by {percent_text(abs(found.change))} from first to last; {remedy}{order}"
@@ -360,7 +370,7 @@ def _some_cold(group: _Group) -> str | None:
         return None
     return (
         f"{count_text(len(mixed), 'warm repeat')} had cold starts too: "
-        "times lie between cold and warm; use more repeats or --warmup 1"
+        f"times lie between cold and warm; use more repeats, or {_warm_up(group, mixed[0])}"
     )
 
 

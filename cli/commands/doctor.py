@@ -177,9 +177,21 @@ def _machine() -> Iterator[Finding]:
         f"{gib:.1f} GiB available to processes",
         "" if enough else "use few environments: --concurrency",
     )
+    if (files := _open_files(max(1, int(cores)))) is not None:
+        yield files
     threads = "1 for each worker" if found.blas_threads is None else f"{found.blas_threads} by environment variable"
     yield Finding("note", "BLAS threads", f"{threads}; workers use 1 unless blas_threads is set")
     yield Finding("note", "system", found.os or "unknown")
+
+
+def _open_files(environments: int) -> Finding | None:
+    """The limit on open files against what emulated Lambda needs, whose default is an environment for each core."""
+    from lbench.engine.backends.lambda_.backend import few_files, most_files
+
+    most, problem = most_files(), few_files(environments)
+    if most is None:
+        return None
+    return Finding("bad", "open files", problem) if problem else Finding("good", "open files", f"up to {most:,}")
 
 
 def _others(text: str, share: float | None) -> Finding:
@@ -271,12 +283,13 @@ def _emulation() -> Iterator[Finding]:
 
 
 def _places() -> Iterator[Finding]:
-    from lbench.config.folders import cache_folder, runtime_folder, sessions_folder
+    from lbench.config.folders import cache_folder, sessions_folder
+    from lbench.engine.service.discovery import socket_path
 
     for what, folder in (
         ("sessions", sessions_folder),
         ("cache", lambda: cache_folder("references")),
-        ("sockets", runtime_folder),
+        ("sockets", lambda: socket_path(Path("0" * 12), os.getpid()).parent),
         ("temporary files", lambda: Path(tempfile.gettempdir())),
     ):
         yield _place(what, folder)

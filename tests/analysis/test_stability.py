@@ -227,6 +227,35 @@ def test_a_first_repeat_outside_the_others_by_a_tenth_is_named(of_times: Of, fir
     assert of_times([first, 4.0, 4.01, 3.99, 4.0, 4.01]).get("first_repeat") == text
 
 
+@pytest.mark.parametrize(("first", "text"), [(4.8, "20 % longer"), (3.2, "20 % less")])
+def test_warm_up_runs_take_in_what_ran_before_the_slow_repeat(
+    make_events: Callable[..., Any], first: float, text: str
+) -> None:
+    """The first warm repeat is the second run: a single warm-up run would be the cold one, and change nothing."""
+    events = [
+        msgspec.structs.replace(event, cold=event.run == "r1", environment="a")
+        if isinstance(event, Returned)
+        else event
+        for event in make_events({"emulated": [20.0, first, *[4.0] * 6]})
+    ]
+    remedy = "use 2 warm-up runs (--warmup 2)" if first > 4 else "what slowed those is not known; measure again"
+    found = warned(fold(events))["first_repeat"]
+    assert found.startswith(f"emulated: the first warm repeat took {text} than the others") and found.endswith(remedy)
+
+
+def test_a_warm_up_run_that_did_not_suffice_is_counted(make_session: Make) -> None:
+    view = make_session({"sequential": [5.0, 4.8, *[4.0] * 6]}, warmup=1)
+    assert warned(view)["first_repeat"].endswith("use 2 warm-up runs (--warmup 2)")
+    view = make_session({"sequential": [9.0, 4.4, 4.3, 4.2, 4.1, 4.0]}, warmup=1)
+    assert "; use 2 warm-up runs (--warmup 2) or use --schedule alternating" in warned(view)["drift"]
+
+
+def test_cold_repeats_have_no_warm_up(make_session: Make) -> None:
+    view = make_session({"emulated": [4.8, *[4.0] * 6]}, cold={"emulated": [True] * 7})
+    found = warned(view)["first_repeat"]
+    assert found == "emulated: the first cold repeat took 20 % longer than the others; measure again"
+
+
 @pytest.mark.parametrize(
     "times", [[8.0, *STEADY[:5]], [2.0, *STEADY[:5]], [4.0, 4.1, 4.2, 4.3, 4.4], [4.0] * 6 + [4.4] * 6]
 )
@@ -352,7 +381,7 @@ def test_some_cold_starts_in_warm_repeats_are_named(of_times: Of, make_session: 
     view = make_session({"emulated": STEADY}, invocations=rows, cold={"emulated": [False] * 6})
     assert warned(view) == {
         "some_cold": "emulated: 6 warm repeats had cold starts too: times lie between cold and warm; "
-        "use more repeats or --warmup 1"
+        "use more repeats, or add a warm-up run (--warmup 1)"
     }
 
 

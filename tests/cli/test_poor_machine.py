@@ -54,6 +54,21 @@ def test_few_open_files_are_one_line_with_the_number_that_is_needed(home: Path) 
     assert "raise it with `ulimit -n 260`, or lower --concurrency" in lines[0]
 
 
+def test_doctor_names_what_a_run_would_refuse(home: Path, tmp_path: Path) -> None:
+    """Too few open files, and a folder that is too long for a socket: in the words of the run that fails."""
+
+    def few() -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+
+    long = tmp_path / ("x" * 100)
+    long.mkdir(mode=0o700)
+    done = lbench_on(home, "doctor", prepare=few, XDG_RUNTIME_DIR=str(long), COLUMNS="1000")
+    found = {line[2:19].strip(): line for line in done.stdout.splitlines() if line.startswith("✘")}
+    assert done.returncode == 1
+    assert "open files, but the limit is 64: raise it with `ulimit -n " in found["open files"]
+    assert "XDG_RUNTIME_DIR is too long for a socket" in found["sockets"]
+
+
 def test_a_loopback_interface_that_is_down_is_one_line(home: Path) -> None:
     unshare = shutil.which("unshare")
     if unshare is None or subprocess.run([unshare, "-rn", "true"], capture_output=True, check=False).returncode:

@@ -35,7 +35,7 @@ from lbench.workloads.s3 import ObjectStoreError
 from lbench.workloads.sigv4 import Credentials
 from lbench.workloads.wire import Event, Object
 
-__all__ = ["FUNCTION_TIMEOUT_S", "INIT_LIMIT_S", "INLINE_BYTES", "LambdaBackend"]
+__all__ = ["FUNCTION_TIMEOUT_S", "INIT_LIMIT_S", "INLINE_BYTES", "LambdaBackend", "few_files", "most_files"]
 
 FUNCTION_TIMEOUT_S = float(limits().timeout_max_s)
 INIT_LIMIT_S = float(limits().init_max_s)  # an on-demand environment's, after which Lambda starts it once more
@@ -277,6 +277,28 @@ class LambdaBackend:
         outcome.response_bytes = (outcome.response_bytes or 0) + (place.bytes or 0)
 
 
+def most_files() -> int | None:
+    """How many files a process may open, after it has raised its own limit; None: any number, or not known."""
+    try:
+        import resource
+    except ImportError:  # not on this system
+        return None
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    return None if hard == resource.RLIM_INFINITY else hard
+
+
+def few_files(connections: int) -> str:
+    """What is wrong with the limit on open files, and the remedy; "": it leaves room for so many connections."""
+    most, least = most_files(), connections + _LEAST_FILES
+    if most is None or most >= least:
+        return ""
+    return (
+        f"{connections} environment{'s' * (connections != 1)} at once need{'s' * (connections == 1)} "
+        f"at least {least} open files, but the limit is {most}: "
+        f"raise it with `ulimit -n {2 * connections + _OTHER_FILES}`, or lower --concurrency"
+    )
+
+
 def _allow_files(connections: int) -> None:
     """Raise the soft limit on open files as far as the hard one allows: a connection per invocation, and some more.
 
@@ -293,13 +315,8 @@ def _allow_files(connections: int) -> None:
         most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         with contextlib.suppress(ValueError, OSError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
-    least = connections + _LEAST_FILES
-    if hard != resource.RLIM_INFINITY and hard < least:
-        raise InputError(
-            f"{connections} environment{'s' * (connections != 1)} at once need{'s' * (connections == 1)} "
-            f"at least {least} open files, but the limit is {hard}: "
-            f"raise it with `ulimit -n {wanted}`, or lower --concurrency"
-        )
+    if problem := few_files(connections):
+        raise InputError(problem)
 
 
 def _arrived(call: Call) -> None:

@@ -28,6 +28,8 @@ _HIDDEN = ("/dev", "/home", "/root", "/tmp", "/var")
 _FOLDERS = ("/var/task", "/var/runtime", "/var/tmp")  # as on Lambda
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty")
 _ONLINE = "/sys/devices/system/cpu/online"  # what os.cpu_count() counts
+_PASSWD = "/etc/passwd"  # what `~`, Path.home() and getpass.getuser() read
+_USER = "sbx_user1051"  # the user's name on Lambda; its home is no folder there
 # Users that belong to nobody: above those that systemd gives to containers, and below 2^31.
 _FIRST_USER, _USERS, _BLOCK = 1_900_000_000, 200_000_000, 10_000
 
@@ -118,7 +120,10 @@ class Sandbox:
                 self._layouts[key] = self._layout(spec)
             cpus = [self._cpus_file(visible_cpus(spec.memory_mb)), _ONLINE]
             layout = self._layouts[key]
-            plan = layout | {"keeps": [*layout["keeps"], cpus], "tmp_mb": spec.ephemeral_mb, "user": user}
+            keeps = [*layout["keeps"], cpus]
+            if Path(_PASSWD).exists():
+                keeps.append([_passwd_file(folder, user), _PASSWD])
+            plan = layout | {"keeps": keeps, "tmp_mb": spec.ephemeral_mb, "user": user}
             plan["semaphores"] = False
             room = Room(plan, "/var/task", None)
         else:
@@ -176,6 +181,16 @@ class Sandbox:
             path.write_text(f"0-{count - 1}\n")
             path.chmod(0o444)
         return str(path)
+
+
+def _passwd_file(folder: Path, user: int | None) -> str:
+    """The users that an environment knows, in a file of its folder."""
+    uid, gid = (os.getuid(), os.getgid()) if user is None else (user, user)
+    root = "root:x:0:0:root:/root:/sbin/nologin\n" if uid else ""
+    path = folder / "passwd"
+    path.write_text(f"{root}{_USER}:x:{uid}:{gid}::/home/{_USER}:/sbin/nologin\n")
+    path.chmod(0o444)
+    return str(path)
 
 
 def _below(path: str, folder: str) -> bool:

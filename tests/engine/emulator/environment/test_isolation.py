@@ -18,7 +18,7 @@ from lbench.engine.emulator.environment.isolation import can_unshare
 pytestmark = pytest.mark.skipif(sys.platform != "linux" or not can_unshare(), reason="no namespaces here")
 
 CODE = r"""
-import errno, json, os, pathlib, subprocess, sys, tempfile
+import errno, getpass, json, os, pathlib, pwd, subprocess, sys, tempfile
 
 def outcome(function, *arguments):
     try:
@@ -49,6 +49,11 @@ def look(event, context):
         "random": len(open("/dev/urandom", "rb").read(3)),
         "ours": sorted(name for name in os.environ if "LBENCH" in name),
     }
+
+def user(event, context):
+    home = pathlib.Path.home()
+    made = outcome(os.makedirs, home / "cache")
+    return [getpass.getuser(), pwd.getpwuid(os.getuid()).pw_gid == os.getgid(), str(home), home.exists(), made]
 
 def fill(event, context):
     written = 0
@@ -99,7 +104,7 @@ def crash(event, context):
 NEEDED = sorted(
     {Path(place).parts[2] for place in (sys.prefix, sys.base_prefix, __file__) if Path(place).is_relative_to("/tmp")}
 )
-NAMES = ("write", "look", "fill", "semaphores", "cpus", "crash")
+NAMES = ("write", "look", "user", "fill", "semaphores", "cpus", "crash")
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +135,12 @@ def test_environments_run_as_users_of_their_own_where_the_emulator_is_root(servi
         assert (method, uid) == ("mounts", os.getuid())
     else:
         assert (method, uid == 0) == ("mounts-and-user", False)
+
+
+def test_the_user_has_lambda_s_name_and_a_home_that_is_no_folder(service: Any) -> None:
+    """Libraries ask for them while they are loaded: without a name getpass and Path.home() would fail here alone."""
+    outcomes = service.invoke("user")["value"]
+    assert outcomes == ["sbx_user1051", True, "/home/sbx_user1051", False, "EROFS"]
 
 
 def test_tmp_is_as_large_as_ephemeral_storage_says(service: Any) -> None:
@@ -206,7 +217,7 @@ def test_a_python_in_a_folder_that_is_hidden_stays_visible(tmp_path: Path) -> No
     tmp_path.chmod(0o700)
     sandbox = Sandbox(tmp_path, [sys.prefix], mounts=True, users=False)
     spec = FunctionSpec(name="f", handler="app.f", code=str(code), python=str(python))
-    plan = sandbox.open(spec, tmp_path / "room", 0).plan
+    plan = sandbox.open(spec, code, 0).plan
     targets = [target for _, target in plan["keeps"]]
     assert "/tmp" in plan["covers"]
     assert str(tmp_path / "venv") in targets or not str(tmp_path).startswith("/tmp/")
@@ -216,6 +227,6 @@ def test_a_python_in_a_folder_that_is_hidden_stays_visible(tmp_path: Path) -> No
 def test_the_namespaces_of_a_process_that_has_not_entered_its_own_are_not_kept(tmp_path: Path) -> None:
     sandbox = Sandbox(tmp_path, [sys.prefix], mounts=True, users=False)
     spec = FunctionSpec(name="f", handler="app.f", code=str(tmp_path))
-    room = sandbox.open(spec, tmp_path / "room", 0)
+    room = sandbox.open(spec, tmp_path, 0)
     room.hold(os.getpid())  # this machine's own
     assert room.descriptors == ()
