@@ -21,7 +21,7 @@ from lbench.cli.signals import StopSignals
 from lbench.cli.streams import output_error
 from lbench.config.exit_codes import EXIT_BUDGET, EXIT_FAILED, SIGNAL_EXIT_CODES
 from lbench.engine.export.files import encode, format_of, write
-from lbench.engine.export.rescue import journal_is_whole, rescue
+from lbench.engine.export.rescue import journal_is_whole, rescue, why_incomplete
 from lbench.engine.journal.events import Event, RunStarted
 from lbench.engine.model import Document
 from lbench.engine.plan.plan import Plan
@@ -43,6 +43,7 @@ class Measurement:
     def __init__(self, folder: Path, on_hangup: str, progress: Progress, plan: Plan) -> None:
         self.view = SessionView()
         self.lost = False  # the engine exited without an end event
+        self.exit_code: int | None = None  # of the engine's process, where it ended by itself
         self.refusal: str | None = None
         self._folder = folder
         self._on_hangup = on_hangup
@@ -78,13 +79,16 @@ class Measurement:
                 follower.close()
             if self.left_alone(signals):
                 engine.let_go()
-            elif engine.wait(_ENGINE_END_S) is None:
+                return
+            self.exit_code = engine.wait(_ENGINE_END_S)
+            if self.exit_code is None:
                 raise EngineLostError(f"the engine (process {engine.process.pid}) does not exit: see {self._folder}")
         except KeyboardInterrupt:
             engine.let_go()
             engine.process.terminate()  # the engine stops its children and saves the results
             raise
         except EngineLostError:
+            self.exit_code = engine.wait(0)
             engine.let_go()
             engine.process.terminate()
             engine.wait(_KILLED_END_S)
@@ -239,7 +243,12 @@ def report(
     else:
         show(saved)
     if measurement.lost:
-        say(f"the engine has died: its runs are marked interrupted, the results so far are in {folder}")
+        from lbench.analysis.engine_death import cause_of_death, death_text
+
+        how = death_text(measurement.exit_code)
+        say(f"{how}; its runs are marked interrupted, the results so far are in {folder}")
+        if (cause := cause_of_death(measurement.view)) is not None:
+            say(cause, prefix="")
     elif output_error() is not None or (output.as_json and (not output.quiet or interrupted is not None)):
         say(saved, prefix="")
     return unwritten
@@ -276,8 +285,8 @@ def _saved_text(view: SessionView, folder: Path, content: bytes, out: Path | Non
     if journal_is_whole(view, folder):
         return f"session {folder.name} in {' and '.join(places)}"
     if out is not None and format_of(out) == "json":
-        return f"the disk had no room for all of {folder}: the complete session is in {out}"
-    return rescue(folder, content)
+        return f"{why_incomplete(view, folder)}: the complete session is in {out}"
+    return rescue(view, folder, content)
 
 
 def say(line: str, prefix: str = "lbench: ") -> None:

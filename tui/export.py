@@ -68,4 +68,4 @@ def rescued(folder: Path, view: SessionView) -> str | None:
         view.apply(SessionEnded(complete=True))
     exported = document(view, stability_warnings(view), read_meta(folder))
     what = "the complete session" if over else "what was measured so far"
-    return rescue(folder, outputs.encode(exported, "json"), what=what)
+    return rescue(view, folder, outputs.encode(exported, "json"), what=what)

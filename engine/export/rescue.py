@@ -1,4 +1,4 @@
-"""Writes a session elsewhere where the disk had no room for its journal."""
+"""Writes a session elsewhere where its journal is incomplete: the disk had no room, or the engine died first."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lbench.engine.journal.writer import JOURNAL_NAME
 from lbench.engine.session.view import SessionView
 from lbench.errors import LbenchError
 
-__all__ = ["journal_is_whole", "rescue"]
+__all__ = ["journal_is_whole", "rescue", "why_incomplete"]
 
 
 def journal_is_whole(view: SessionView, folder: Path) -> bool:
@@ -24,13 +24,21 @@ def journal_is_whole(view: SessionView, folder: Path) -> bool:
         return False
 
 
-def rescue(folder: Path, document: bytes, *, what: str = "the complete session") -> str:
+def why_incomplete(view: SessionView, folder: Path) -> str:
+    """Why the journal in `folder` lacks events of the view: viewers get events before the disk does."""
+    if any(warning.code == "disk" for warning in view.warnings):
+        return f"the disk had no room for all of {folder}"
+    return f"the engine died before all of {folder} was written"
+
+
+def rescue(view: SessionView, folder: Path, document: bytes, *, what: str = "the complete session") -> str:
     """Write the document of the session in `folder` to the first other folder with room; returns a line with its place."""
+    why = why_incomplete(view, folder)
     for place in (Path.cwd(), Path(tempfile.gettempdir()), Path("/dev/shm")):
         path = place / f"lbench-{folder.name}.json"
         if os.path.lexists(path):  # another user may have put a link there
             continue
         with contextlib.suppress(LbenchError):
             write(path, document)
-            return f"the disk had no room for all of {folder}: {what} is in {path}"
-    return f"the disk had no room for all of {folder}, and no other folder had: free some, then repeat with -o"
+            return f"{why}: {what} is in {path}"
+    return f"{why}, and no other folder had room: free some, then repeat with -o"

@@ -17,7 +17,7 @@ from typing import IO, Any
 
 from lbench.engine.processes.lifeline import PARENT
 
-__all__ = ["Child", "answering", "is_there", "start"]
+__all__ = ["Child", "answering", "describe_exit", "is_there", "start"]
 
 
 class Child:
@@ -196,3 +196,15 @@ def is_there(pid: int) -> bool:
     except OSError:
         pass
     return True
+
+
+def describe_exit(code: int | None) -> str:
+    """An exit code in words."""
+    if code is None:
+        return "is ending"
+    if code < 0:
+        with contextlib.suppress(ValueError):
+            hint = " (the kernel does that when memory runs out)" if code == -signal.SIGKILL else ""
+            return f"was ended by {signal.Signals(-code).name}{hint}"
+        return f"was ended by signal {-code}"
+    return f"ended with exit code {code}"

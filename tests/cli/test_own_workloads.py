@@ -144,7 +144,7 @@ def job(differ: bool = False): return (yield [Task(f, differ=differ) for _ in ra
         ("def job(): yield [Task(f, i=object())]", "a task's arguments cannot be sent: an object cannot be sent", 1),
         ("def job(): yield [Task(f, i=1)]; return object()", "could not be checked: an object cannot be sent", 1),
         ("def job(): yield [Task(h)]", "SystemExit: bye (mine.py, line 5 in h)", 1),
-        ("import os\ndef job(): yield [Task(f, i=1)]; os._exit(3)", "the engine has died", 1),
+        ("import os\ndef job(): yield [Task(f, i=1)]; os._exit(3)", "mine.py:job runs in the engine's process", 1),
         ("def job(): yield [Task(os.getcwd)]", "(mine.py, line 6 in job)", 1),
         ("def job(): return (yield [Task(f, i=1)])\ndef reference(): 1 / 0", "reference() failed: ZeroDivision", 1),
         ("def job(): return (yield [Task(f, i=1)])\ndef reference(): return [2]", "wrong answer", 1),

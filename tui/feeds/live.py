@@ -10,6 +10,7 @@ from typing import ClassVar
 
 import msgspec
 
+from lbench.analysis.engine_death import cause_of_death, death_text
 from lbench.config.faults import saved_fault
 from lbench.engine.journal.events import Event
 from lbench.engine.journal.writer import JOURNAL_NAME
@@ -251,11 +252,10 @@ class EngineFeed:
                 self._rest = follower.receive(0.0)
                 if not self._fold.take_for(self._rest, left):
                     return False
-            except EngineLostError as error:
-                lost = self.running  # else nothing is: what it has measured is all there
+            except EngineLostError:
+                if self.running and self._problem is None:  # else what it has measured is all there
+                    self._problem = self._death()
                 self._ended = True
-                if lost and self._problem is None:
-                    self._problem = f"{error}: its log is {self._folder}/engine.log" if self._folder else str(error)
                 return True
             except (LbenchError, msgspec.MsgspecError, OSError) as error:
                 self._ended = True
@@ -263,6 +263,11 @@ class EngineFeed:
                 return True
             if self._fold.view.events == before:
                 return True
+
+    def _death(self) -> str:
+        text = death_text(None if self.engine is None else self.engine.process.poll())
+        cause = cause_of_death(self._fold.view) or (f"its log is {self._folder}/engine.log" if self._folder else None)
+        return text if cause is None else f"{text}; {cause}"
 
     def close(self) -> None:
         with self._lock:

@@ -24,7 +24,7 @@ from lbench.engine.backends.base import SIBLING_LOST, Call, EnvironmentInfo, Fai
 from lbench.engine.backends.local import frames
 from lbench.engine.backends.local.pool import Pool
 from lbench.engine.backends.local.worker import STOP
-from lbench.engine.backends.local.worker_process import START_LIMIT_S, Lane, WorkerProcess, describe_exit
+from lbench.engine.backends.local.worker_process import START_LIMIT_S, Lane, WorkerProcess
 from lbench.engine.backends.local.workspace import Workspace, sweep
 from lbench.engine.backends.settings import LocalSettings, SequentialSettings
 from lbench.engine.machine.processor_time import ProcessorTime, Usage, total_time, usage
@@ -263,8 +263,7 @@ def _lost(worker: WorkerProcess, lane: Lane, code: int, *, begun: bool) -> Failu
     if worker.replaced:
         message = f"{lane.id} was ended with its process, in which another call was cancelled"
         return Failure("error", SIBLING_LOST, message, retriable=True)
-    hint = " (the kernel does that when memory runs out)" if code == -signal.SIGKILL else ""
-    message = f"the worker process of {lane.id} {describe_exit(code)}{hint} while it ran the task"
+    message = f"the worker process of {lane.id} {describe_exit(code)} while it ran the task"
     return Failure("error", WORKER_DIED, message, retriable=True, log_tail=worker.tail() or None)
 
 

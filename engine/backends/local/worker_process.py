@@ -20,7 +20,7 @@ from lbench.engine.deadline import Deadline
 from lbench.engine.processes import child as children
 from lbench.workloads.encoding import decode, encode
 
-__all__ = ["START_LIMIT_S", "Answer", "Lane", "WorkerProcess", "describe_exit"]
+__all__ = ["START_LIMIT_S", "Answer", "Lane", "WorkerProcess"]
 
 Answer = tuple[frames.Reply, float]  # a reply, and when it had arrived whole, on the loop's clock
 
@@ -295,14 +295,3 @@ class WorkerProcess:
             self._stop_limit()
             for lane in self.lanes:
                 lane.close()
-
-
-def describe_exit(code: int | None) -> str:
-    """An exit code in words."""
-    if code is None:
-        return "is ending"
-    if code < 0:
-        with contextlib.suppress(ValueError):
-            return f"was ended by {signal.Signals(-code).name}"
-        return f"was ended by signal {-code}"
-    return f"ended with exit code {code}"

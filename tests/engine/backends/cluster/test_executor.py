@@ -72,6 +72,10 @@ def killed(i: int) -> int:
             os.kill(os.getpid(), 9)
     return i + 1
 
+def ends(i: int) -> int:
+    import os
+    os._exit(3)
+
 def job(n: int = 6, kind: str = "work"):
     results = yield [Task({"work": work, "slow": slow, "stuck": stuck, "killed": killed}[kind], i=i) for i in range(n)]
     return sum(results)
@@ -256,6 +260,22 @@ async def test_a_call_that_an_executor_ends_in_its_own_way_is_a_lost_attempt_or_
 async def test_an_answer_may_arrive_as_any_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     for kind in (bytes, bytearray, memoryview):
         assert await sent(monkeypatch, lambda future, kind=kind: future.set_result(kind(b"123"))) == b"123"
+
+
+@pytest.mark.parametrize(("factory", "expected"), [
+    ("threads", "lbench: the engine has died: it ended with exit code 3; its runs are marked interrupted, the results so "
+     "far are in {folder}\nexecutor: if its factory gives threads, its tasks run in the engine's process, and os._exit, a "
+     "signal or a crash there ends it: give a pool of processes, or run them with -b threads\n"),
+    ("processes", "✘ executor: task 0, ends(i=1), failed"),
+])  # fmt: skip
+def test_a_task_that_ends_its_process_is_named_also_where_that_is_the_engines(
+    folder: Path, factory: str, expected: str
+) -> None:
+    done = lbench(folder, "run", "./mine.py:ends", "--each", "i=1", "-b", f"executor:factory=./factories.py:{factory}",
+                  "--repeats", "1", "--retries", "0", "--quiet")  # fmt: skip
+    assert done.returncode == 1
+    (session,) = (Path(os.environ["XDG_DATA_HOME"]) / "lbench" / "sessions").iterdir()
+    assert expected.format(folder=session) in done.stderr, done.stderr
 
 
 def test_a_refusal_is_exit_code_2(folder: Path) -> None:
