@@ -44,6 +44,7 @@ MOST_IDLE_SHARE = 0.25
 LEAST_SMALL = 8  # tasks, to be called too small
 
 _WITHOUT_VARIABLES = ("emulated", "lambda")  # no variable of this machine's user reaches a function
+_HASH_SEED = "PYTHONHASHSEED"
 
 _Group = list[RunView]
 _OK = STATUSES.index("ok")
@@ -456,7 +457,12 @@ def _variables_that_differ(runs: Sequence[RunView], variables: Mapping[str, str]
     if not variables or not without or len(without) == len(runs):
         return ""
     them, are = ("them", "are") if len(variables) > 1 else ("it", "is")
+    do = "do" if len(without) > 1 else "does"
+    advice = []
+    if any(name != _HASH_SEED for name in variables):
+        advice.append(f"unset {them} to compare under equal conditions")
+    if _HASH_SEED in variables:  # unset, it differs between all processes: no answer becomes equal by that
+        advice.append(f"without {_HASH_SEED}, the order of a set of texts differs between all processes: sort it")
     return (
-        f" ({listed(list(variables))} {are} set here, and {listed(without)} {'do' if len(without) > 1 else 'does'} not"
-        f" have {them}: unset {them} to compare under equal conditions)"
+        f" ({listed(list(variables))} {are} set here, and {listed(without)} {do} not have {them}: {'; '.join(advice)})"
     )

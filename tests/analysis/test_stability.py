@@ -633,6 +633,12 @@ def test_variables_that_only_local_workers_have_are_named_where_answers_differ(m
         "the answers are not bit-identical; identical among: sequential and processes; emulated (OPENBLAS_CORETYPE and TZ"
         " are set here, and emulated does not have them: unset them to compare under equal conditions)"
     )
+    hashed = Environment(variables={"PYTHONHASHSEED": "0"})
+    assert warned(make_session(times, digests={"emulated": "other"}, environment=hashed))["answers_differ"] == (
+        "the answers are not bit-identical; identical among: sequential and processes; emulated (PYTHONHASHSEED is set here,"
+        " and emulated does not have it: without PYTHONHASHSEED, the order of a set of texts differs between all processes:"
+        " sort it)"
+    )
     for digests in ({"processes": "other"}, {"emulated": "other"}):
         environment = set_here if "processes" in digests else Environment()
         only = {name: STEADY for name in ("sequential", *digests)}

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 from typing import Literal, Self
 
 from lbench.engine.backends.base import SIBLING_LOST, Call, EnvironmentInfo, Failure, Outcome, Published
@@ -29,6 +28,7 @@ from lbench.engine.backends.local.workspace import Workspace, sweep
 from lbench.engine.backends.settings import LocalSettings, SequentialSettings
 from lbench.engine.machine.processor_time import ProcessorTime, Usage, total_time, usage
 from lbench.engine.machine.thread_variables import THREAD_VARIABLES
+from lbench.engine.processes.child import describe_exit
 from lbench.errors import count_text
 from lbench.workloads.encoding import decode
 from lbench.workloads.functions import WHOLE

@@ -16,6 +16,7 @@ from pathlib import Path
 from lbench.config.limits import TOO_MANY_PROCESSES, no_more_processes
 from lbench.engine.backends.base import EnvironmentInfo, Published
 from lbench.engine.backends.local.worker_process import Lane, WorkerProcess
+from lbench.engine.processes.child import describe_exit
 from lbench.engine.processes.guardian_client import Guard
 from lbench.errors import BackendError
 from lbench.workloads.own.tracebacks import file_hint
