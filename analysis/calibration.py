@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lbench.analysis.format import listed
+from lbench.analysis.lambda_calls import OK, Calls, calls_of, job_key
 from lbench.analysis.parameter_fits import (
     LEAST_RUNS,
     TINY_S,
@@ -27,7 +28,6 @@ from lbench.analysis.parameter_fits import (
     round_trips,
     second_part,
 )
-from lbench.analysis.recorded_calls import OK, Calls, calls_of, job_key
 from lbench.engine.model import Origin
 from lbench.engine.session.columns import STATUSES
 from lbench.engine.session.view import RunView, SessionView

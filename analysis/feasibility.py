@@ -11,7 +11,7 @@ from typing import Literal
 import msgspec
 
 from lbench.analysis.format import percent_text, seconds_text
-from lbench.analysis.grain import grain_notes
+from lbench.analysis.granularity import grain_notes
 from lbench.config.limits import limits
 from lbench.engine.sampling.model import Noticed, Sample
 from lbench.engine.simulation.distributions import Distribution, Lognormal

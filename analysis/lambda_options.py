@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from lbench.analysis.job_model import Job
 from lbench.analysis.option_types import (
     DAY_S,
     HEADROOM,
@@ -19,7 +20,6 @@ from lbench.analysis.option_types import (
     Sensitivity,
 )
 from lbench.analysis.prediction import CONFIDENCE, Predicted, predict_stages
-from lbench.analysis.sampled_job import Job
 from lbench.analysis.statistics import Estimate
 from lbench.config.limits import limits
 from lbench.engine.simulation.distributions import Constant, Distribution, Lognormal

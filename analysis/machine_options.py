@@ -11,11 +11,11 @@ from statistics import median
 import numpy as np
 from numpy.typing import NDArray
 
+from lbench.analysis.job_model import Job
 from lbench.analysis.option_types import HEADROOM, LEAST_REPLICATIONS, REPLICATIONS, RUN_SIGMA, Option, Runs
 from lbench.analysis.prediction import CONFIDENCE, quantile_ends
-from lbench.analysis.sampled_job import Job
 from lbench.analysis.statistics import Estimate, median_estimate
-from lbench.config.rented import Profile, is_old, rented
+from lbench.config.rented_machines import Profile, is_old, rented
 from lbench.engine.session.clusters import ClusterRuns
 from lbench.engine.simulation.distributions import Lognormal, even_draws
 from lbench.engine.simulation.parameters import LambdaModel

@@ -10,12 +10,12 @@ from collections.abc import Iterable
 from datetime import date
 from decimal import Decimal
 
+from lbench.analysis.job_model import Job
 from lbench.analysis.lambda_options import OnLambda, longest_task_s, sensitivities, sizes_for
 from lbench.analysis.machine_options import cluster_option, local_options, rented_options, scheduled, speed_there
 from lbench.analysis.option_types import DAY_S, BreakEven, Option, Options, Runs, preferred
 from lbench.analysis.prediction import CONFIDENCE, core_ratio_ends
-from lbench.analysis.sampled_job import Job
-from lbench.config.rented import rented
+from lbench.config.rented_machines import rented
 from lbench.engine.session.clusters import ClusterRuns
 from lbench.engine.simulation.environments import cold_share
 from lbench.engine.simulation.parameters import LambdaModel, lambda_model

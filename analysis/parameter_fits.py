@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from lbench.analysis.recorded_calls import Calls
+from lbench.analysis.lambda_calls import Calls
 from lbench.analysis.statistics import FULL_INTERVAL, percentile_tail
 
 __all__ = [

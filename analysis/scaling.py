@@ -21,7 +21,7 @@ from lbench.analysis.crossings import Crossing, Rival, course
 from lbench.analysis.curves import Shape, fit, shape_of
 from lbench.analysis.format import SETTING_AXES, listed, place_label
 from lbench.analysis.prediction import LABEL, PredictedLine, unpredicted_text
-from lbench.analysis.resumed import unfinished_runs
+from lbench.analysis.resumption import unfinished_runs
 from lbench.analysis.series import Point, Series
 from lbench.analysis.statistics import FULL_INTERVAL, Estimate, median_estimate
 from lbench.engine.session.view import RunView, SessionView

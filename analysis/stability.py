@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from lbench.analysis.causes import MOST_LOAD_SHARE, held_runs, waits_before_retries
 from lbench.analysis.comparison import by_label, is_cold, makespans
 from lbench.analysis.format import cores_text, listed, percent_text
-from lbench.analysis.grain import grain_of
+from lbench.analysis.granularity import grain_of
 from lbench.analysis.statistics import (
     FULL_INTERVAL,
     LEAST_TREND,

@@ -26,7 +26,7 @@ from lbench.analysis.format import (
     times_text,
     usd_estimate_text,
 )
-from lbench.analysis.resumed import cut_off_runs, unfinished_runs
+from lbench.analysis.resumption import cut_off_runs, unfinished_runs
 from lbench.analysis.statistics import (
     CLAIM_LEVEL,
     Estimate,

@@ -11,7 +11,7 @@ import msgspec
 from lbench.analysis.causes import explanations, held_runs
 from lbench.analysis.comparison import by_label, compare
 from lbench.analysis.prediction import predict_comparison, predictions
-from lbench.analysis.resumed import load_whole, sweeps_of
+from lbench.analysis.resumption import load_whole, sweeps_of
 from lbench.analysis.scaling import scalings
 from lbench.analysis.stability import stability_warnings
 from lbench.analysis.sweep_record import sweep_curves, tuning_record

@@ -16,7 +16,7 @@ from lbench.analysis.progress import Outlook, State, outlooks
 from lbench.cli.console import HAIRLINE, QUIET, RIGHT, WARN, WRONG, accent, console
 from lbench.cli.progress import Progress, current_runs, place_text
 from lbench.cli.tables import Column, backend_cell, table_lines
-from lbench.engine.billing.running import RunningBills
+from lbench.engine.billing.live_bills import RunningBills
 from lbench.engine.cost.format import usd_short
 from lbench.engine.journal.events import Event, RunEnded
 from lbench.engine.session.view import SessionView

@@ -259,6 +259,6 @@ def _fail(line: str, code: int) -> None:
 
 def _unexpected(kind: type[BaseException], error: BaseException, trace: Any) -> None:
     """An error inside lbench: the traceback goes to a file, one line to the user. Python then exits with 1."""
-    from lbench.config.faults import saved_fault
+    from lbench.config.crash_log import saved_fault
 
     sys.stderr.write(f"lbench: {saved_fault(error)}\n")

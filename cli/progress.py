@@ -10,7 +10,7 @@ from typing import Self
 
 from lbench.analysis.format import seconds_text
 from lbench.analysis.progress import Outlook, outlooks
-from lbench.engine.billing.running import RunningBills
+from lbench.engine.billing.live_bills import RunningBills
 from lbench.engine.cost.format import usd_short
 from lbench.engine.journal.events import Answered, Event, RunEnded, RunStarted, Warned
 from lbench.engine.model import point_text

@@ -7,6 +7,7 @@ from decimal import Decimal
 
 from rich.text import Text
 
+from lbench.analysis.causes_text import reason_texts
 from lbench.analysis.comparison import Comparison, Line, Summary, by_label, compare, price_basis, warm_quantiles
 from lbench.analysis.format import (
     assumed_text,
@@ -31,7 +32,6 @@ from lbench.analysis.prediction import (
     predicted_sentence,
     unpredicted_text,
 )
-from lbench.analysis.reasons import reason_texts
 from lbench.analysis.series import Point
 from lbench.analysis.stability import order_text
 from lbench.analysis.statistics import FULL_INTERVAL

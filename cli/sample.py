@@ -51,7 +51,7 @@ def sample_for(workload: str, options: dict[str, Any], *, watch: bool, fresh: bo
     from lbench.cli.notice import notice
     from lbench.cli.signals import exit_on_signals
     from lbench.engine.plan.validate import validate
-    from lbench.engine.sampling.ask import LIMIT_S, take_sample
+    from lbench.engine.sampling.client import LIMIT_S, take_sample
     from lbench.errors import InputError
     from lbench.workloads import registry
     from lbench.workloads.function import WORKLOAD_NAME

@@ -13,7 +13,7 @@ import os
 import sys
 from typing import Any, TextIO
 
-from lbench.config.signs import is_ascii_only, spelled
+from lbench.config.ascii_fallback import is_ascii_only, spelled
 
 __all__ = ["end_output", "open_streams", "output_error"]
 

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from lbench.analysis.resumed import joined
+from lbench.analysis.resumption import joined
 from lbench.cli.documents import document_of
 from lbench.cli.follow import follow_to_end, report, say
 from lbench.cli.plan_options import Output

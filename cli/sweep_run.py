@@ -14,7 +14,7 @@ import msgspec
 from lbench.analysis.comparison import by_label, makespans
 from lbench.analysis.format import seconds_text
 from lbench.analysis.next_points import next_points
-from lbench.analysis.resumed import whole_comparisons
+from lbench.analysis.resumption import whole_comparisons
 from lbench.analysis.scaling import scalings
 from lbench.cli.follow import Measurement
 from lbench.cli.progress import Progress

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from lbench.analysis.layout import fitting_columns
 from lbench.cli.console import QUIET, accent
-from lbench.config.signs import is_ascii_only, spelled
+from lbench.config.ascii_fallback import is_ascii_only, spelled
 from lbench.errors import visible
 
 __all__ = ["Column", "backend_cell", "fitting", "print_line", "print_table", "table_lines"]

@@ -10,7 +10,7 @@ import msgspec
 from rich.text import Text
 
 from lbench.analysis.format import interval_text, interval_title, percent_text, seconds_text, usd_estimate_text
-from lbench.analysis.resumed import joined, whole_comparisons
+from lbench.analysis.resumption import joined, whole_comparisons
 from lbench.analysis.tuning import (
     LEAST_RUNS,
     MOST_CV,

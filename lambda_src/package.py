@@ -17,10 +17,10 @@ import msgspec
 
 from lbench._version import __version__
 from lbench.config.folders import cache_folder
+from lbench.config.lambda_files import HANDLER, files_digest, shipped_sources
 from lbench.config.limits import limits
 from lbench.config.manifest import MANIFEST, Manifest, OwnPacked
 from lbench.config.pythons import Python, find_python
-from lbench.config.shipped import HANDLER, files_digest, shipped_sources
 from lbench.errors import InputError, LbenchError
 from lbench.lambda_src import archive, prune
 from lbench.lambda_src import bytecode as compiling

@@ -27,7 +27,7 @@ NEVER_ONE = {
     "analysis/session_comparison.py": "cold repeats, warm repeats",
     "engine/backends/lambda_/account.py": "several backends share the limit",
     "engine/runner/task_state.py": "more than one attempt",
-    "engine/sampling/hand_over.py": "a machine's identity, which nobody reads",
+    "engine/sampling/overhead.py": "a machine's identity, which nobody reads",
     "engine/sampling/process.py": "thousands of stages",
     "engine/simulation/recordings/lithops.py": "a recorded fan-out",
     "engine/simulation/recordings/step_functions.py": "a recorded fan-out",

@@ -44,7 +44,7 @@ from lbench.engine.session.index import recorded
 from lbench.engine.session.view import fold, load_journal
 from lbench.errors import InputError
 from lbench.lambda_src.archive import add_wheel
-from lbench.lambda_src.prebuilt import read_package
+from lbench.lambda_src.package_file import read_package
 from lbench.workloads.data_file import describe_file
 from lbench.workloads.map_reduce import MapReduceParams
 from lbench.workloads.map_reduce.inputs import load_input

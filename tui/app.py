@@ -23,10 +23,10 @@ from lbench.config.exit_codes import SIGNAL_EXIT_CODES
 from lbench.engine.plan.parse import DEFAULT_BACKENDS, parse_backend
 from lbench.engine.plan.plan import Plan
 from lbench.errors import LbenchError
+from lbench.tui.background_errors import beside
 from lbench.tui.bench.layout import LEAST
 from lbench.tui.commands import COMMAND_BINDINGS, Commands
 from lbench.tui.draw.marker import Marker
-from lbench.tui.faults import beside
 from lbench.tui.feeds.feed import EngineControls, Feed, Frame, NoFeed, is_engine
 from lbench.tui.host import LbenchScreen
 from lbench.tui.input_queue import InputQueue
@@ -238,7 +238,7 @@ class LbenchApp(Commands):
         for name in _NEXT:
             importlib.import_module(name)
         self._look_for_last()
-        from lbench.tui.bench.first_sight import machine_texts
+        from lbench.tui.bench.welcome import machine_texts
 
         with contextlib.suppress(RuntimeError):  # left meanwhile
             self.call_from_thread(self.bench.show_machine, machine_texts())
@@ -445,7 +445,7 @@ class LbenchApp(Commands):
     async def _ask_for_axis(self, plan: Plan, name: str | None, then: Callable[[], None] | None) -> None:
         from lbench.engine.processes.daemon_thread import in_daemon_thread
         from lbench.tui.scaling.sweep_run import pinned, proposed_axis, sweep_of
-        from lbench.tui.screens.ask import AskText
+        from lbench.tui.screens.prompts import AskText
 
         screen = self.screen
         if plan.workload not in registry.all_names():
@@ -487,7 +487,7 @@ class LbenchApp(Commands):
     def _offered(self) -> Plan:
         """The plan that the set-up begins with: of the comparison on the screen, else the last one."""
         if not isinstance(self.feed, NoFeed) and not (is_engine(self.feed) and self.feed.launched_here):
-            from lbench.tui.bench.offered_plan import offered_plan
+            from lbench.tui.bench.session_plan import offered_plan
 
             return offered_plan(self.bench.shown_runs, self.plan) or self.plan
         return self.plan
@@ -505,7 +505,7 @@ class LbenchApp(Commands):
         if not spent and (board.elapsed_s or 0.0) < _ASK_AFTER_S:
             self._cancel(feed)
             return
-        from lbench.tui.screens.ask import AskYes
+        from lbench.tui.screens.prompts import AskYes
 
         def answered(yes: bool | None) -> None:
             if yes and is_engine(feed):

@@ -17,7 +17,7 @@ from textual.notifications import SeverityLevel
 from textual.screen import Screen
 
 from lbench.errors import LbenchError, visible
-from lbench.tui.faults import FaultsEnd
+from lbench.tui.background_errors import FaultsEnd
 from lbench.tui.feeds.feed import EngineControls, Feed, is_engine, is_record
 from lbench.tui.host import Say
 from lbench.tui.screens.bench import BenchScreen
@@ -185,7 +185,7 @@ class Commands(FaultsEnd, App[int]):
         """Ask for a file and write the session in `source` to it. `say` is given the outcome."""
         from lbench.config.folders import typed_path
         from lbench.tui.export import check_target, proposed  # heavy, and not for the first frame
-        from lbench.tui.screens.ask import AskText, AskYes
+        from lbench.tui.screens.prompts import AskText, AskYes
 
         def named(text: str | None) -> None:
             if not text:

@@ -12,10 +12,10 @@ from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
 from lbench.engine.plan.plan import Plan
+from lbench.tui.background_errors import FaultsEnd
 from lbench.tui.draw.marker import Marker
-from lbench.tui.faults import FaultsEnd
 from lbench.tui.feeds.feed import EngineControls, Feed, Frame
-from lbench.tui.steady import Steady
+from lbench.tui.textual_fixes import Steady
 from lbench.tui.theme import DARK, Palette
 
 if TYPE_CHECKING:

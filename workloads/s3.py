@@ -339,7 +339,7 @@ class S3Client:
         raise ObjectStoreError(f"{what} failed {self._attempts} times: {problem}: is the S3 endpoint {host} up?")
 
     def _clock_corrected(self, code: str, date: str | None) -> bool:
-        from lbench.workloads.skew import clock_offset  # AWS keeps its own clocks: the handler never needs it
+        from lbench.workloads.clock_skew import clock_offset  # AWS keeps its own clocks: the handler never needs it
 
         offset_s = clock_offset(code, date, self._signer.offset_s)
         if offset_s is None:

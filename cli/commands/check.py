@@ -78,7 +78,7 @@ def _package(workload: str, target: Target, *, build: bool) -> PackageWeight:
             largest=tuple(part.name for part in built.parts),
             basis=f"for {target}",
         )
-    from lbench.lambda_src.installed import installed_bytes
+    from lbench.lambda_src.installed_size import installed_bytes
     from lbench.lambda_src.package import BASE_REQUIREMENTS
     from lbench.workloads.own.describe import files_of
 

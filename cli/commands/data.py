@@ -16,7 +16,7 @@ __all__ = ["command"]
 )
 def command(path: Path | None, encoding: str | None) -> None:
     """Explain how to get the Lending Club loans; with PATH, show what `lbench run --data PATH` uses of it."""
-    from lbench.cli.reading import ReadingProgress
+    from lbench.cli.read_progress import ReadingProgress
     from lbench.config.folders import is_file
     from lbench.errors import InputError, count_text, visible
     from lbench.workloads.data_file import describe_file

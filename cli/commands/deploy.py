@@ -125,7 +125,7 @@ def _sizes(text: str) -> tuple[int, ...]:
 
 def _given(file: Path | None, arch: str | None, python: str | None, workloads: tuple[str, ...]) -> Package | None:
     from lbench.errors import InputError
-    from lbench.lambda_src.prebuilt import read_package
+    from lbench.lambda_src.package_file import read_package
 
     if file is None:
         return None

@@ -247,7 +247,7 @@ def _against_lambda() -> Iterator[Finding]:
 def _hand_over() -> Iterator[Finding]:
     """What handing over one task costs on each local backend, by tasks that do nothing."""
     from lbench.analysis.format import seconds_text
-    from lbench.engine.sampling.hand_over import hand_overs
+    from lbench.engine.sampling.overhead import hand_overs
     from lbench.errors import LbenchError
 
     try:

@@ -52,9 +52,9 @@ def command(workload: str, runs: str, changes: str | None, fresh: bool, as_json:
       lbench estimate ./mine.py:job -p n=10 --runs 10/day
       lbench estimate mandelbrot --what-if core_ratio=1.8,tasks=1000
     """
+    from lbench.analysis.job_model import job_of, what_if
     from lbench.analysis.option_types import parse_runs
     from lbench.analysis.options import options_of
-    from lbench.analysis.sampled_job import job_of, what_if
     from lbench.cli.sample import with_kernels
     from lbench.config.prices import rates
     from lbench.config.settings import load
@@ -87,8 +87,8 @@ def _overheads_s(sample: Sample) -> dict[str, float]:
 
     The latter is measured where it is not kept and the tasks are small; without a working emulator it is left out.
     """
-    from lbench.analysis.grain import may_be_small
-    from lbench.engine.sampling.hand_over import hand_overs
+    from lbench.analysis.granularity import may_be_small
+    from lbench.engine.sampling.overhead import hand_overs
     from lbench.errors import LbenchError
 
     found = {"processes": sample.overhead_s}
@@ -166,7 +166,7 @@ def _changes(text: str | None) -> dict[str, float]:
 
 def _print(sample: Sample, found: Options, changes: dict[str, float], overheads_s: dict[str, float]) -> None:
     from lbench.analysis.format import seconds_text
-    from lbench.analysis.grain import grain_notes
+    from lbench.analysis.granularity import grain_notes
     from lbench.analysis.options_text import (
         break_even_sentence,
         busy_line,
@@ -221,7 +221,7 @@ def _print(sample: Sample, found: Options, changes: dict[str, float], overheads_
             "! its tasks exchange objects: on Lambda through S3, whose time and requests are not in these figures", WARN
         )
     if any(row.old for row in found.rows):
-        say("! prices of rented machines are more than a year old (config/rented.toml)", WARN)
+        say("! prices of rented machines are more than a year old (config/rented_machines.toml)", WARN)
     for line in recorded_lines(found):
         say(line, QUIET)
     if found.fits_lambda:
@@ -230,7 +230,7 @@ def _print(sample: Sample, found: Options, changes: dict[str, float], overheads_
         say(f"what if: {', '.join(f'{name}={value:.15g}' for name, value in changes.items())}", QUIET)
     say(
         f"predicted from {count_text(sample.sampled_tasks, 'task')} measured here ({sample.created}) with the model of "
-        "docs/model.md; rented machines: also with dated profiles of config/rented.toml; a worker starts in "
+        "docs/model.md; rented machines: also with dated profiles of config/rented_machines.toml; a worker starts in "
         f"{seconds_text(sample.init_s)} here; "
         "list prices",
         QUIET,

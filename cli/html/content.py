@@ -10,13 +10,13 @@ from typing import Any
 import msgspec
 
 from lbench.analysis.break_even import BreakEven
+from lbench.analysis.causes_text import reason_texts
 from lbench.analysis.comparison import Comparison, Line, Summary, by_label, compare
 from lbench.analysis.format import percent_text
 from lbench.analysis.function_calls import calls_of
 from lbench.analysis.hedging import hedging_lines
 from lbench.analysis.prediction import predict_comparison, predicted_sentence
-from lbench.analysis.reasons import reason_texts
-from lbench.analysis.resumed import resumed_text, sweeps_of
+from lbench.analysis.resumption import resumed_text, sweeps_of
 from lbench.analysis.scaling import Scaling, scalings
 from lbench.analysis.scaling_text import break_even_spread, law_lines, scaling_notes, scaling_sentence
 from lbench.analysis.session_comparison import Job, SessionComparison, compare_sessions

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from lbench.analysis.comparison import Comparison, by_label, is_cold, makespans
-from lbench.analysis.course import dollars_so_far, lanes_of, mean_at_once, median_run, tasks_so_far, thinned
+from lbench.analysis.run_timeline import dollars_so_far, lanes_of, mean_at_once, median_run, tasks_so_far, thinned
 from lbench.analysis.variance import VarianceParts
 from lbench.cli.html.figure import (
     Figure,

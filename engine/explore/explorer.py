@@ -25,7 +25,7 @@ from lbench.engine.explore.warm_pool import WarmPool
 from lbench.engine.journal.events import RunPlanned, Warned
 from lbench.engine.journal.previews import PreviewWriter
 from lbench.engine.journal.writer import Journal
-from lbench.engine.measure.recorded_run import RecordedRun, open_purse
+from lbench.engine.measure.run_record import RunRecord, open_purse
 from lbench.engine.model import Interaction, Pricing
 from lbench.engine.plan.plan import Plan
 from lbench.engine.plan.policy import Policy
@@ -186,7 +186,7 @@ class Explorer:
             purse=purse,
             detached=detached,
         )
-        recorded = RecordedRun(
+        recorded = RunRecord(
             run=run,
             job=job,
             backend=backend,

@@ -19,7 +19,7 @@ import msgspec
 from lbench.config.folders import cache_place, tree_bytes
 from lbench.engine.backends.cluster import store_log
 from lbench.engine.backends.cluster.remote import WORKER_PREFIX
-from lbench.engine.backends.simulated.computed import kept_tasks
+from lbench.engine.backends.simulated.answers import kept_tasks
 from lbench.engine.emulator.resources import cgroups, scratch
 from lbench.engine.journal.lock import is_live
 from lbench.engine.measure.run_store import OBJECTS_NAME

@@ -23,8 +23,8 @@ from lbench.engine.journal.events import ComparisonEnded, Paused, Phase, RunEnde
 from lbench.engine.journal.reader import read_events
 from lbench.engine.journal.writer import JOURNAL_NAME, Journal
 from lbench.engine.measure.judge import Judge
-from lbench.engine.measure.recorded_run import open_purse
 from lbench.engine.measure.run import Measured, Measurer
+from lbench.engine.measure.run_record import open_purse
 from lbench.engine.measure.setup import DATA_NAME, Common, PlannedRun, PlannedRuns, prepare
 from lbench.engine.measure.simulated_job import refuse_unknown
 from lbench.engine.measure.stop_rule import SeriesEnd, StopRule, baselines

@@ -22,7 +22,7 @@ from lbench.engine.journal.previews import PreviewWriter
 from lbench.engine.journal.writer import Journal
 from lbench.engine.machine.loop_lag import LagMeter
 from lbench.engine.machine.monitor import Sampler
-from lbench.engine.measure.recorded_run import RecordedRun
+from lbench.engine.measure.run_record import RunRecord
 from lbench.engine.measure.run_store import RunStore
 from lbench.engine.measure.setup import Common, PlannedRun
 from lbench.engine.measure.virtual_run import ThreadSink, VirtualRun
@@ -159,7 +159,7 @@ class Measurer:
             self._warn_of_pause(run.id, run.choice.label)
         self._journal.write(Phase(""))
         lag = LagMeter()
-        recorded = RecordedRun(
+        recorded = RunRecord(
             run=run.id,
             job=job,
             backend=backend,
@@ -226,10 +226,10 @@ class Measurer:
         self._journal.write(Phase(""))
         drawn = self._begin_previews(job, run.id) if found.computed and not job.plan.batch else None
 
-        async def main() -> tuple[RecordedRun, Any, bool | None]:
+        async def main() -> tuple[RunRecord, Any, bool | None]:
             runner = Runner(run.id, backend, sink, policy, on_result=drawn, store=store.place, purse=purse)
             virtual.begin(runner)
-            recorded = RecordedRun(
+            recorded = RunRecord(
                 run=run.id,
                 job=job,
                 backend=backend,
@@ -263,7 +263,7 @@ class Measurer:
                 self._journal.write(Warned("left", left, run.id))
             await self._journal.sync()
 
-    async def _drive(self, recorded: RecordedRun, runner: Runner, steps: Any, run_id: str, store: RunStore) -> Any:
+    async def _drive(self, recorded: RunRecord, runner: Runner, steps: Any, run_id: str, store: RunStore) -> Any:
         """Run the job undisturbed and sampled, then clear what it leaves."""
         loop = asyncio.get_running_loop()
         self._journal.flush()

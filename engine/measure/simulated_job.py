@@ -40,7 +40,7 @@ def refuse_unknown(job: Common) -> None:
     measured = any(catalog.origin(choice.name) != "simulated" and choice.name != "loop" for choice in job.plan.backends)
     if not chosen or measured:
         return
-    from lbench.engine.measure.recorded_stages import find_recording
+    from lbench.engine.measure.stage_replay import find_recording
 
     if find_recording(job.plan, job.limits, 1.0) is None:
         raise InputError(_nothing(chosen[0].label, job))
@@ -52,8 +52,8 @@ def simulated_job(job: Common, choice: BackendChoice, backend: SimulatedBackend)
     Raises:
         BackendError: there is no recorded run to replay.
     """
-    from lbench.engine.backends.simulated.loads import replay
-    from lbench.engine.measure.recorded_stages import find_recording
+    from lbench.engine.backends.simulated.task_loads import replay
+    from lbench.engine.measure.stage_replay import find_recording
 
     if not _replays(choice, job.plan):
         steps = job.workload.job(job.params, job.data)
@@ -77,7 +77,7 @@ def simulated_job(job: Common, choice: BackendChoice, backend: SimulatedBackend)
 
 
 def _replays(choice: BackendChoice, plan: Plan) -> bool:
-    from lbench.engine.backends.simulated.loads import known_workload
+    from lbench.engine.backends.simulated.task_loads import known_workload
 
     settings = settings_of(choice)
     if not isinstance(settings, SimulatedSettings) or is_function(plan):

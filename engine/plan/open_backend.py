@@ -165,8 +165,8 @@ def open_backend(choice: BackendChoice, plan: Plan, found: Survey | None = None)
 
 def _simulated(settings: SimulatedSettings, plan: Plan) -> Backend:
     from lbench.config.folders import cache_folder
+    from lbench.engine.backends.simulated.answers import Computer
     from lbench.engine.backends.simulated.backend import SimulatedBackend, model_of
-    from lbench.engine.backends.simulated.computed import Computer
     from lbench.engine.machine.code_digest import code_digest
 
     computer = None

@@ -22,8 +22,8 @@ import msgspec
 
 from lbench.config.folders import tree_bytes
 from lbench.engine.backends.base import Call, Outcome, Published
+from lbench.engine.backends.local.audit_hook import WATCH, noticed
 from lbench.engine.backends.local.backend import LocalBackend, open_local
-from lbench.engine.backends.local.watch import WATCH, noticed
 from lbench.engine.backends.settings import LocalSettings, SequentialSettings
 from lbench.engine.machine import fingerprint as machine
 from lbench.engine.machine.processor_time import Usage
@@ -31,8 +31,8 @@ from lbench.engine.measure.run_store import RunStore
 from lbench.engine.plan.prepared_job import keep
 from lbench.engine.processes.lifeline import begin_to_answer
 from lbench.engine.runner.job_steps import Answer, EndedStage, JobSteps, RunFailed, offload_to_thread
-from lbench.engine.sampling.hand_over import hand_over_s
 from lbench.engine.sampling.model import Noticed, Request, Sample, SampledStage, Verdict
+from lbench.engine.sampling.overhead import hand_over_s
 from lbench.errors import InputError, LbenchError
 from lbench.workloads import parameters, registry
 from lbench.workloads.model import Task

@@ -18,11 +18,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from lbench.analysis.job_model import job_of
 from lbench.analysis.option_types import Option, Runs, parse_runs
 from lbench.analysis.options import option_rows
-from lbench.analysis.sampled_job import job_of
 from lbench.config.prices import rates
-from lbench.config.rented import Profile, rented
+from lbench.config.rented_machines import Profile, rented
 from lbench.engine.cost.charges import log_bytes, run_cost
 from lbench.engine.sampling.model import Sample, SampledStage
 from lbench.engine.sampling.process import spread_order

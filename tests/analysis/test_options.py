@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from lbench.analysis.format import spread_text
+from lbench.analysis.job_model import Job, job_of, what_if
 from lbench.analysis.option_types import Options, Runs, parse_runs
 from lbench.analysis.options import options_of
 from lbench.analysis.options_text import (
@@ -24,9 +25,8 @@ from lbench.analysis.options_text import (
     usd_cell,
     usd_spread_cell,
 )
-from lbench.analysis.sampled_job import Job, job_of, what_if
 from lbench.analysis.statistics import Estimate
-from lbench.config.rented import _file, rented
+from lbench.config.rented_machines import _file, rented
 from lbench.engine.sampling.model import Sample, SampledStage
 from lbench.engine.session.clusters import ClusterRuns
 from lbench.engine.simulation.parameters import LambdaModel, lambda_model, with_values

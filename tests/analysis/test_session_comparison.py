@@ -12,7 +12,7 @@ import pytest
 import scipy.stats
 
 from lbench.analysis.permutation import permutation_test
-from lbench.analysis.resumed import joined
+from lbench.analysis.resumption import joined
 from lbench.analysis.session_comparison import Effect, SessionComparison, compare_sessions
 from lbench.analysis.session_comparison_text import (
     change_text,

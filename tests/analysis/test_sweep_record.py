@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lbench.analysis.resumed import joined
+from lbench.analysis.resumption import joined
 from lbench.analysis.scaling import scalings
 from lbench.analysis.scaling_text import scaling_sentence
 from lbench.analysis.sweep_record import sweep_curves

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from lbench.config.signs import is_ascii_only, one_cell_each, spelled
+from lbench.config.ascii_fallback import is_ascii_only, one_cell_each, spelled
 
 LOCALES = {
     "LC_ALL=C": {"LC_ALL": "C"},

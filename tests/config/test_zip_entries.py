@@ -14,7 +14,7 @@ from lbench.config.zip_entries import ZIP_DAMAGE, read_entry
 from lbench.engine.emulator.api.unpack import BadPackage, unpack
 from lbench.errors import InputError
 from lbench.lambda_src.archive import add_wheel
-from lbench.lambda_src.prebuilt import read_package
+from lbench.lambda_src.package_file import read_package
 from lbench.lambda_src.requirements import unmet
 from lbench.lambda_src.targets import choose_target
 

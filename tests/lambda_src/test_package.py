@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from lbench.config import limits as limits_module
+from lbench.config.lambda_files import shipped_sources
 from lbench.config.manifest import read_manifest
 from lbench.config.pythons import find_python
-from lbench.config.shipped import shipped_sources
 from lbench.errors import InputError, LbenchError, UnknownNameError
 from lbench.lambda_src import package
 from lbench.lambda_src.package import Built, build

@@ -24,7 +24,7 @@ from lbench.analysis.comparison import Comparison
 from lbench.engine.journal.lock import is_live
 from lbench.engine.session.view import RunView
 from lbench.tui.app import LbenchApp
-from lbench.tui.bench import predicted
+from lbench.tui.bench import prediction
 from lbench.tui.feeds.feed import Frame, now_of
 from lbench.tui.feeds.fold import Fold
 from lbench.tui.terminal.capabilities import Terminal
@@ -237,21 +237,21 @@ sys.exit(run(plan=plan, on_hangup=ON_HANGUP))
 def no_prediction(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """No prediction comes to a screen at a time of its own, but where a test is about it."""
     if "predictions" not in request.fixturenames:
-        monkeypatch.setattr(predicted, "predicted_texts", lambda comparison, runs: [])
+        monkeypatch.setattr(prediction, "predicted_texts", lambda comparison, runs: [])
 
 
 @pytest.fixture
 def predictions(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The comparisons that are predicted, by their first backend's label; then predictions are made."""
     made: list[str] = []
-    predict = predicted.predicted_texts
+    predict = prediction.predicted_texts
 
     def counted(comparison: Comparison, runs: list[RunView]) -> list[str]:
         made.append(comparison.summaries[0].label)
         assert threading.current_thread() is not threading.main_thread()
         return predict(comparison, runs)
 
-    monkeypatch.setattr(predicted, "predicted_texts", counted)
+    monkeypatch.setattr(prediction, "predicted_texts", counted)
     return made
 
 

@@ -17,7 +17,7 @@ from lbench.tui.bench.board import EMPTY
 from lbench.tui.bench.forecast import Forecast, forecast, money_question
 from lbench.tui.run_form import Draft
 from lbench.tui.screens import setup
-from lbench.tui.screens.ask import AskYes
+from lbench.tui.screens.prompts import AskYes
 from lbench.tui.screens.setup import SetupScreen
 from lbench.tui.widgets import plan_forecast as ahead
 

@@ -20,8 +20,8 @@ from lbench.tui.app import LbenchApp
 from lbench.tui.feeds.feed import NoFeed
 from lbench.tui.feeds.live import EngineFeed
 from lbench.tui.feeds.replay import RecordedFeed
-from lbench.tui.screens.ask import AskCopy
 from lbench.tui.screens.card import CardScreen
+from lbench.tui.screens.prompts import AskCopy
 from lbench.tui.screens.too_small import SmallScreen
 from lbench.tui.widgets.timeline import Timeline
 from lbench.tui.widgets.title import Answer

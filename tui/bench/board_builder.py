@@ -19,7 +19,7 @@ from lbench.analysis.decision import decide, shared_cores_note
 from lbench.analysis.progress import Outlook, outlooks
 from lbench.analysis.statistics import enough_for
 from lbench.engine.billing.bill import run_bill
-from lbench.engine.billing.running import RunningBills
+from lbench.engine.billing.live_bills import RunningBills
 from lbench.engine.cost.charges import RunCost, total_usd
 from lbench.engine.model import epoch_s
 from lbench.engine.session.view import RunView

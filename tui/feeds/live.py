@@ -11,7 +11,7 @@ from typing import ClassVar
 import msgspec
 
 from lbench.analysis.engine_death import cause_of_death, death_text
-from lbench.config.faults import saved_fault
+from lbench.config.crash_log import saved_fault
 from lbench.engine.journal.events import Event
 from lbench.engine.journal.writer import JOURNAL_NAME
 from lbench.engine.plan.plan import Plan

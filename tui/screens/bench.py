@@ -144,7 +144,7 @@ class BenchScreen(LbenchScreen[None]):
 
     @work(thread=True, group="example", exit_on_error=False)
     def _compute_example(self) -> None:
-        from lbench.tui.bench.first_sight import example_picture
+        from lbench.tui.bench.welcome import example_picture
 
         levels = example_picture()
         with contextlib.suppress(RuntimeError):  # left meanwhile
@@ -301,7 +301,7 @@ class BenchScreen(LbenchScreen[None]):
 
     @work(thread=True, group="predicted", exclusive=True, exit_on_error=False)
     def _predict_aside(self, key: object, comparison: Comparison, runs: list[RunView]) -> None:
-        from lbench.tui.bench.predicted import predicted_texts
+        from lbench.tui.bench.prediction import predicted_texts
 
         texts = tuple(predicted_texts(comparison, runs))
         with contextlib.suppress(RuntimeError):  # left meanwhile
@@ -392,7 +392,7 @@ class BenchScreen(LbenchScreen[None]):
         self.app.push_screen(WeaknessesScreen(self.board.warnings))
 
     def action_copy(self) -> None:
-        from lbench.tui.screens.ask import AskCopy
+        from lbench.tui.screens.prompts import AskCopy
 
         def answered(what: str | None) -> None:
             if what is not None:
@@ -413,8 +413,8 @@ class BenchScreen(LbenchScreen[None]):
 
     def _copied(self, what: str) -> str:
         from lbench.analysis.verdict import answer_sentence
-        from lbench.tui.bench.copied_text import command_line, markdown_table
-        from lbench.tui.bench.offered_plan import offered_plan
+        from lbench.tui.bench.clipboard import command_line, markdown_table
+        from lbench.tui.bench.session_plan import offered_plan
 
         comparison = self.board.comparison
         if comparison is None:

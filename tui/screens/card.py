@@ -13,8 +13,8 @@ from lbench.tui.draw.ink import Piece, line
 from lbench.tui.feeds.feed import Frame
 from lbench.tui.host import LbenchScreen
 from lbench.tui.theme import role_of
-from lbench.tui.widgets.among import Among
 from lbench.tui.widgets.card import STATE, card_lines
+from lbench.tui.widgets.invocation_rank import InvocationRank
 from lbench.tui.widgets.lines import Lines
 from lbench.tui.widgets.scroll import Scroll
 from lbench.tui.widgets.title import Keys, Title
@@ -32,12 +32,12 @@ class _Card(Lines):
         super().__init__(id="card-lines")
         self.run = run
         self.row = row
-        self._among: tuple[tuple[int, int], Among] | None = None  # of so many that were ok and that failed
+        self._among: tuple[tuple[int, int], InvocationRank] | None = None  # of so many that were ok and that failed
 
     def _made(self, width: int) -> list[list[Piece]]:
         ended = (self.run.finished_tasks, self.run.failed_attempts)
         if self._among is None or self._among[0] != ended:
-            self._among = (ended, Among(self.run))
+            self._among = (ended, InvocationRank(self.run))
         return card_lines(self.run, self.row, width, self.screen.size.height - _BARS, self._among[1])
 
     def draw(self, width: int, height: int) -> list[Strip]:

@@ -13,7 +13,7 @@ from lbench.analysis.session_comparison import SessionComparison
 from lbench.analysis.session_comparison_text import comparison_sentence
 from lbench.errors import LbenchError
 from lbench.tui.compare.board import answer_of, lines_of, title_of
-from lbench.tui.compare.loading import compare_folders
+from lbench.tui.compare.loader import compare_folders
 from lbench.tui.host import ReadingScreen, keys_of
 from lbench.tui.widgets.chart import Rows
 from lbench.tui.widgets.title import Answer, Keys, Title

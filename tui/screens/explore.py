@@ -191,7 +191,7 @@ class ExploreScreen(LbenchScreen[None]):
 
     def _ask_for_money(self) -> None:
         """Ask once, before the first update that AWS charges for. No takes `lambda` out."""
-        from lbench.tui.screens.ask import AskYes
+        from lbench.tui.screens.prompts import AskYes
 
         if self.app.screen is not self:
             return  # it is being asked already
@@ -325,7 +325,7 @@ class ExploreScreen(LbenchScreen[None]):
         self._begin()
 
     def action_type_value(self, name: str) -> None:
-        from lbench.tui.screens.ask import AskText
+        from lbench.tui.screens.prompts import AskText
 
         scene = self.exploring.scene
         if name not in scene.values:

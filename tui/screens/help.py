@@ -14,7 +14,7 @@ from textual.screen import Screen
 from textual.strip import Strip
 
 from lbench.tui.draw.ink import Piece, clipped, heading, line, put, sentence_lines, width_of
-from lbench.tui.steady import Steady
+from lbench.tui.textual_fixes import Steady
 from lbench.tui.widgets.lines import Lines
 from lbench.tui.widgets.replay import REPLAY_BINDINGS
 from lbench.tui.widgets.title import Answer, Keys, Title

@@ -27,7 +27,7 @@ _NARROWEST = 74
 
 def estimate_arguments(plan: Plan) -> list[str]:
     """The arguments of `lbench estimate` for the plan's job. As slow as `job_arguments`, and raises as it does."""
-    from lbench.tui.bench.copied_text import job_arguments  # loads numpy: not with the set-up
+    from lbench.tui.bench.clipboard import job_arguments  # loads numpy: not with the set-up
 
     tasks = [] if plan.tasks is None else ["--tasks", str(plan.tasks)]
     return [plan.workload, "--seed", str(plan.seed), *tasks, *job_arguments(plan)]

@@ -8,7 +8,7 @@ from textual.command import CommandList, CommandPalette
 from textual.worker import WorkerError
 
 from lbench.tui.input_queue import AnswersInputs
-from lbench.tui.steady import Steady
+from lbench.tui.textual_fixes import Steady
 
 __all__ = ["Palette"]
 

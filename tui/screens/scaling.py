@@ -20,7 +20,7 @@ from lbench.tui.feeds.feed import Frame, is_engine, is_record
 from lbench.tui.host import ReadingScreen, keys_of
 from lbench.tui.scaling.board import LEGEND_KEYS, Measure, curves_of, key_of, point_lines, table_lines, title_of
 from lbench.tui.scaling.front import by_time, candidate_lines, front_curves, name_of
-from lbench.tui.scaling.loading import Swept, load_sweep
+from lbench.tui.scaling.loader import Swept, load_sweep
 from lbench.tui.theme import role_of
 from lbench.tui.widgets.chart import Chart, Rows
 from lbench.tui.widgets.title import Answer, Keys, Title

@@ -21,7 +21,7 @@ from lbench.engine.session.labels import Meta, check_label, read_meta, tags_of, 
 from lbench.errors import InputError, LbenchError, count_text
 from lbench.tui.draw.ink import Piece
 from lbench.tui.host import ReadingScreen, keys_of
-from lbench.tui.screens.ask import AskText, AskYes
+from lbench.tui.screens.prompts import AskText, AskYes
 from lbench.tui.session_index import Entry, entries
 from lbench.tui.theme import EMULATED
 from lbench.tui.widgets.fields import Heading, Text

@@ -16,15 +16,15 @@ from textual.worker import Worker, get_current_worker
 from lbench.engine.backends import catalog
 from lbench.engine.plan.plan import Plan
 from lbench.errors import LbenchError, count_text
+from lbench.tui.background_errors import FaultsEnd
 from lbench.tui.bench.forecast import Forecast, money_question
 from lbench.tui.draw.ink import Piece
-from lbench.tui.faults import FaultsEnd
 from lbench.tui.host import host_of
 from lbench.tui.input_queue import AnswersInputs
 from lbench.tui.run_form import OWN_FIELD, OWN_FILE, Draft
-from lbench.tui.screens.ask import AskYes
 from lbench.tui.screens.options import OptionsScreen
-from lbench.tui.steady import Steady
+from lbench.tui.screens.prompts import AskYes
+from lbench.tui.textual_fixes import Steady
 from lbench.tui.widgets.fields import FieldRow, Ticks, id_at
 from lbench.tui.widgets.plan_forecast import PlanForecast
 from lbench.tui.widgets.setup_form import SetupForm

@@ -5,7 +5,7 @@ from __future__ import annotations
 from textual.app import ComposeResult
 from textual.screen import Screen
 
-from lbench.tui.steady import Steady
+from lbench.tui.textual_fixes import Steady
 from lbench.tui.widgets.title import TooSmall
 
 __all__ = ["SmallScreen"]

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from lbench.config.signs import is_ascii_only
+from lbench.config.ascii_fallback import is_ascii_only
 from lbench.tui.draw.marker import Marker
 
 __all__ = ["FPS_LOCAL", "FPS_REMOTE", "Terminal", "look"]

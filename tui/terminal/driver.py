@@ -13,8 +13,8 @@ from textual.drivers.linux_driver import LinuxDriver
 from textual.events import Resize
 from textual.geometry import Size
 
-from lbench.config.signs import is_ascii_only, one_cell_each
-from lbench.tui.terminal.received import Received
+from lbench.config.ascii_fallback import is_ascii_only, one_cell_each
+from lbench.tui.terminal.input_parser import InputParser
 from lbench.tui.terminal.sgr import Slimmer
 
 __all__ = ["LbenchDriver"]
@@ -77,7 +77,7 @@ class LbenchDriver(LinuxDriver):
 
     def run_input_thread(self) -> None:
         """Post what the terminal sends, until the app no longer listens."""
-        received = Received()
+        received = InputParser()
         while not self.exit_event.is_set():
             patience_s = _REST_S if received.holding else _LISTEN_S
             if not select.select([self.fileno], [], [], patience_s)[0]:

@@ -10,8 +10,8 @@ from lbench.analysis.format import ms_text, seconds_text
 from lbench.engine.session.view import RunView
 from lbench.tui.draw.ink import Piece, heading, put, right_of, sentence_lines
 from lbench.tui.theme import role_of
-from lbench.tui.widgets.among import Among
 from lbench.tui.widgets.inspect import bytes_text, phase_lines
+from lbench.tui.widgets.invocation_rank import InvocationRank
 
 __all__ = ["card_lines"]
 
@@ -27,7 +27,9 @@ STATE = {  # glyph and role of an invocation's status
 }
 
 
-def card_lines(run: RunView, row: int, width: int, height: int = 0, among: Among | None = None) -> list[list[Piece]]:
+def card_lines(
+    run: RunView, row: int, width: int, height: int = 0, among: InvocationRank | None = None
+) -> list[list[Piece]]:
     """The card's lines; headings take the whole width. `height`: lines that the screen has; `among`: of its run."""
     values = run.columns.row(row)
     lines: list[list[Piece]] = [heading([("phases", "quiet!")], [(_when(values), "quiet")], width)]
@@ -44,7 +46,7 @@ def card_lines(run: RunView, row: int, width: int, height: int = 0, among: Among
         lines += [[], heading([("end of its log", "quiet!")], [], width)]
         for text in values["log_tail"].splitlines():
             lines += [_in([(part, "text")]) for part in _wrapped(text, width - 4)]
-    beside = (among or Among(run)).lines(row, width, height - len(lines) - 1)
+    beside = (among or InvocationRank(run)).lines(row, width, height - len(lines) - 1)
     return [*lines, [], *beside] if beside else lines
 
 

@@ -11,9 +11,9 @@ from textual.worker import Worker, get_current_worker
 
 from lbench.engine.plan.plan import Plan
 from lbench.errors import InputError, LbenchError
+from lbench.tui.background_errors import FaultsEnd
 from lbench.tui.bench.forecast import Forecast, busy_notice, forecast
 from lbench.tui.draw.ink import sentence_lines, shorter
-from lbench.tui.faults import FaultsEnd
 from lbench.tui.widgets.fields import Text
 
 __all__ = ["PlanForecast"]

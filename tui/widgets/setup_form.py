@@ -14,8 +14,8 @@ from textual.widget import Widget
 from lbench.engine.backends import catalog
 from lbench.engine.plan.plan import Plan
 from lbench.engine.processes.daemon_thread import in_daemon_thread
+from lbench.tui.background_errors import FaultsEnd
 from lbench.tui.draw.ink import Piece
-from lbench.tui.faults import FaultsEnd
 from lbench.tui.run_form import OWN_FIELD, OWN_FILE, Draft, OwnWorkload, RunSettings, form_fields, read_own
 from lbench.tui.theme import role_of
 from lbench.tui.widgets.fields import Changed, Choice, FieldRow, Heading, Ticks, id_at

@@ -24,7 +24,7 @@ import msgspec
 
 from lbench.errors import LbenchError
 from lbench.workloads.own import argument_types
-from lbench.workloads.own.calling import call_with, offered_to
+from lbench.workloads.own.call import call_with, offered_to
 from lbench.workloads.own.importer import enter, import_own
 from lbench.workloads.own.tracebacks import file_hint, one_line
 from lbench.workloads.own.type_spec import FieldSpec, TypeSpec, annotation_of, spec_of

@@ -17,7 +17,7 @@ import numpy as np
 from lbench.errors import DataFileError, LbenchError, WorkloadError
 from lbench.workloads.dataset import Dataset
 from lbench.workloads.model import Check, Description, Job, Limits, Params, Previewer, Task, Workload
-from lbench.workloads.own.calling import call_with, offered_to
+from lbench.workloads.own.call import call_with, offered_to
 from lbench.workloads.own.describe import limits_of
 from lbench.workloads.own.each import EachParams, combinations, fixed_of, grid_of, specs_of
 from lbench.workloads.own.importer import enter, find_own, import_own

@@ -17,8 +17,8 @@ from lbench.engine.backends.aws_client.dialer import Dialer
 from lbench.engine.backends.aws_client.endpoints import Resolved
 from lbench.engine.backends.aws_client.http_pool import HttpPool, request_head
 from lbench.errors import BackendError
+from lbench.workloads.clock_skew import clock_offset
 from lbench.workloads.sigv4 import Credentials, Signer
-from lbench.workloads.skew import clock_offset
 
 __all__ = ["SignedClient", "error_type_of", "text_of"]
 

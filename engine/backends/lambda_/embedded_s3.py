@@ -21,7 +21,7 @@ from xml.sax.saxutils import escape
 
 from lbench.engine.emulator.api.signatures import Verifier
 from lbench.engine.emulator.core.errors import Refusal
-from lbench.engine.emulator.http.door import is_foreign
+from lbench.engine.emulator.http.origin_check import is_foreign
 from lbench.engine.processes.child import Child, start
 from lbench.engine.processes.lifeline import die_with_parent
 from lbench.workloads.sigv4 import Credentials

@@ -23,9 +23,9 @@ from pathlib import Path
 from typing import Any
 
 from lbench.engine.backends.local import frames
+from lbench.engine.backends.local.audit_hook import watch_if_asked
 from lbench.engine.backends.local.folders import NOTICED, TEMPORARY, WORKING
 from lbench.engine.backends.local.peak_memory import PeakMemory
-from lbench.engine.backends.local.watch import watch_if_asked
 from lbench.engine.processes.lifeline import die_with_parent, free_standard_input, take_group_along
 from lbench.workloads.encoding import decode, encode
 from lbench.workloads.functions import find

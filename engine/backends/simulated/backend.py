@@ -20,8 +20,8 @@ from lbench.config.limits import fits_inline, limits
 from lbench.engine.backends.base import OVER_BUDGET, Call, EnvironmentInfo, Failure, Outcome, Published, reschedule
 from lbench.engine.backends.placement import architecture_of
 from lbench.engine.backends.settings import SimulatedSettings
-from lbench.engine.backends.simulated.computed import Computer
-from lbench.engine.backends.simulated.loads import Known, known
+from lbench.engine.backends.simulated.answers import Computer
+from lbench.engine.backends.simulated.task_loads import Known, known
 from lbench.engine.simulation.parameters import LambdaModel, load_model, old_parameters, with_values
 from lbench.engine.simulation.platform import Environment, Host, Placed, Platform, Refused
 from lbench.errors import BackendError

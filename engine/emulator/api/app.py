@@ -30,8 +30,8 @@ from lbench.engine.emulator.core.spec import Conditions, EmulatorConfig
 from lbench.engine.emulator.core.throttles import Limits
 from lbench.engine.emulator.environment.isolation import can_unshare
 from lbench.engine.emulator.environment.process import needed_paths
-from lbench.engine.emulator.http.door import is_foreign
-from lbench.engine.emulator.http.room import Room
+from lbench.engine.emulator.http.body_limit import Room
+from lbench.engine.emulator.http.origin_check import is_foreign
 from lbench.engine.emulator.http.server import Exchange, Server
 from lbench.engine.emulator.resources.confinement import Confinement
 from lbench.engine.emulator.resources.scratch import Scratch

@@ -13,8 +13,8 @@ import msgspec
 from lbench.decoding import decode_json
 from lbench.engine.emulator.api.async_queue import EventQueue
 from lbench.engine.emulator.api.functions import LATEST, Function, Pool
+from lbench.engine.emulator.api.json_errors import invalid_utf8, parse_error
 from lbench.engine.emulator.api.lookup import find, named
-from lbench.engine.emulator.api.malformed import invalid_utf8, parse_error
 from lbench.engine.emulator.core import arn as naming
 from lbench.engine.emulator.core.context import Shared
 from lbench.engine.emulator.core.errors import ERRORS, Refusal

@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from lbench.config.shipped import files_digest, shipped_sources
+from lbench.config.lambda_files import files_digest, shipped_sources
 from lbench.errors import BackendError, LbenchError
 from lbench.folders import check_private, make_private
 

@@ -9,8 +9,8 @@ from typing import Protocol
 
 import httptools
 
+from lbench.engine.emulator.http.body_limit import Room
 from lbench.engine.emulator.http.exchange import HEADS, Exchange
-from lbench.engine.emulator.http.room import Room
 
 __all__ = ["Connection", "Handler", "Owner", "PlainConnection"]
 

@@ -11,9 +11,9 @@ import asyncio
 import socket
 from collections.abc import Callable
 
+from lbench.engine.emulator.http.body_limit import Room
 from lbench.engine.emulator.http.connection import Connection, Handler, PlainConnection
 from lbench.engine.emulator.http.exchange import Exchange
-from lbench.engine.emulator.http.room import Room
 
 __all__ = ["Exchange", "Server"]
 

@@ -80,7 +80,7 @@ def test_tasks_too_small_for_emulated_lambda_get_its_batch(home: Path, monkeypat
         asked.append(names)
         return dict.fromkeys(names, 0.5)  # long beside a task, however busy the machine
 
-    monkeypatch.setattr("lbench.engine.sampling.hand_over.hand_overs", hand_overs)
+    monkeypatch.setattr("lbench.engine.sampling.overhead.hand_overs", hand_overs)
     arguments = ["estimate", "probe", "-p", "kind=spin", "-p", "seconds=0.005", "--tasks"]
     done = CliRunner().invoke(command, [*arguments, "100"])
     assert done.exit_code == 0, done.output

@@ -30,7 +30,7 @@ from lbench.engine.journal.events import (
 from lbench.engine.journal.writer import JOURNAL_NAME
 from lbench.engine.machine.code_digest import code_digest
 from lbench.engine.machine.fingerprint import Environment
-from lbench.engine.measure.recorded_stages import find_recording
+from lbench.engine.measure.stage_replay import find_recording
 from lbench.engine.model import Pricing
 from lbench.engine.plan.parse import parse_backend
 from lbench.engine.plan.plan import Plan, resolve_params

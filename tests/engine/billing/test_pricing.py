@@ -7,8 +7,8 @@ import pytest
 
 from lbench.config.prices import rates, regions
 from lbench.engine.billing.bill import lost_deadlines, quantities, run_bill, run_cost_of, s3_usage
+from lbench.engine.billing.live_bills import RunningBills
 from lbench.engine.billing.pricing import bound_of, pricing_of, rates_of, s3_each
-from lbench.engine.billing.running import RunningBills
 from lbench.engine.cost import charges as cost
 from lbench.engine.cost.format import usd_short, usd_text
 from lbench.engine.export.document import document, invocations

@@ -14,7 +14,7 @@ from lbench.engine.cost.charges import total_usd
 from lbench.engine.session.view import fold
 from lbench.tui.bench.board import EMPTY, Board, answer_pieces
 from lbench.tui.bench.board_builder import BoardBuilder
-from lbench.tui.bench.predicted import _short, _shortest, predicted_texts
+from lbench.tui.bench.prediction import _short, _shortest, predicted_texts
 
 Boards = Callable[..., Board]
 

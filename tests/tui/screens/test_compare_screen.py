@@ -13,7 +13,7 @@ import pytest
 from lbench.engine.session.labels import Meta, write_meta
 from lbench.tui.app import LbenchApp
 from lbench.tui.compare.board import lines_of
-from lbench.tui.compare.loading import HOW_TO_COMPARE, compare_folders
+from lbench.tui.compare.loader import HOW_TO_COMPARE, compare_folders
 from lbench.tui.draw.ink import width_of
 from lbench.tui.screens.compare import CompareScreen
 from lbench.tui.screens.sessions import SessionsScreen

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from lbench.tui.app import LbenchApp
-from lbench.tui.scaling import loading as sweeps_read
+from lbench.tui.scaling import loader
 from lbench.tui.screens import compare as compare_screen
 from lbench.tui.screens import scaling as scaling_screen
 from lbench.tui.screens import sessions as sessions_screen
-from lbench.tui.screens.ask import AskText
 from lbench.tui.screens.compare import CompareScreen
+from lbench.tui.screens.prompts import AskText
 from lbench.tui.screens.scaling import ScalingScreen
 from lbench.tui.screens.sessions import SessionsScreen
 
@@ -50,7 +50,7 @@ async def test_scaling_keeps_them_until_its_sweep_is_read(
     app_of: AppOf, swept: Callable[..., Path], read: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     swept()
-    monkeypatch.setattr(sweeps_read, "predict_comparison", lambda comparison, runs: None)
+    monkeypatch.setattr(loader, "predict_comparison", lambda comparison, runs: None)
     monkeypatch.setattr(scaling_screen, "load_sweep", held(scaling_screen.load_sweep, read))
     app = app_of()
     async with app.run_test(size=(120, 40)) as pilot:

@@ -13,8 +13,8 @@ import pytest
 
 from lbench.engine.plan.plan import Plan
 from lbench.tui.app import LbenchApp
-from lbench.tui.bench.first_sight import example_picture
-from lbench.tui.screens.ask import AskYes
+from lbench.tui.bench.welcome import example_picture
+from lbench.tui.screens.prompts import AskYes
 from lbench.tui.screens.sessions import SessionsScreen
 from lbench.tui.session_index import Entry, last_result
 from lbench.tui.widgets.welcome import Welcome

@@ -23,8 +23,8 @@ from lbench.engine.plan.plan import Plan, resolve_params
 from lbench.engine.plan.sweep import SweepPlan
 from lbench.engine.session.view import load_folder
 from lbench.tui.app import LbenchApp
-from lbench.tui.bench.copied_text import command_line
-from lbench.tui.bench.offered_plan import offered_plan
+from lbench.tui.bench.clipboard import command_line
+from lbench.tui.bench.session_plan import offered_plan
 from lbench.tui.run_form import OWN_FILE, Draft, OwnWorkload, read_own
 from lbench.tui.screens.setup import SetupScreen
 from lbench.tui.widgets import plan_forecast as ahead

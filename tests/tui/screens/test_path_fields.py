@@ -11,7 +11,7 @@ import pytest
 from lbench.engine.plan.parse import parse_backend
 from lbench.engine.plan.plan import Plan
 from lbench.tui.app import LbenchApp
-from lbench.tui.screens.ask import AskText
+from lbench.tui.screens.prompts import AskText
 from lbench.tui.screens.setup import SetupScreen
 from lbench.tui.widgets import plan_forecast as ahead
 from lbench.tui.widgets.fields import Choice

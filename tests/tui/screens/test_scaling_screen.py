@@ -20,10 +20,10 @@ from lbench.engine.plan.plan import Plan
 from lbench.engine.plan.sweep import SweepPlan
 from lbench.tui.app import LbenchApp
 from lbench.tui.feeds.replay import RecordedFeed
-from lbench.tui.scaling import loading
+from lbench.tui.scaling import loader
 from lbench.tui.scaling.board import curves_of, point_lines
 from lbench.tui.screens import scaling
-from lbench.tui.screens.ask import AskText
+from lbench.tui.screens.prompts import AskText
 from lbench.tui.screens.scaling import ScalingScreen
 from lbench.tui.widgets import plan_forecast
 from lbench.tui.widgets.title import Answer
@@ -35,7 +35,7 @@ Swept = Callable[..., Path]
 
 @pytest.fixture(autouse=True)
 def no_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loading, "predict_comparison", lambda comparison, runs: None)
+    monkeypatch.setattr(loader, "predict_comparison", lambda comparison, runs: None)
 
 
 async def opened(pilot: Any) -> ScalingScreen:
@@ -51,7 +51,7 @@ def answer(app: LbenchApp) -> str:
 
 
 def test_no_interval_of_a_point_is_cut(swept: Swept) -> None:
-    (scaling,) = loading.load_sweep(swept(), predict=False).scalings
+    (scaling,) = loader.load_sweep(swept(), predict=False).scalings
     emulated = scaling.series[-1]
     point = msgspec.structs.replace(
         emulated.points[0],
@@ -101,7 +101,7 @@ async def test_of_several_sweeps_of_a_session_that_of_the_shown_point_is_shown(
         before.write_bytes(before.read_bytes() + own.split(b"\n", 1)[1])
         shutil.rmtree(one.parent)
     for shown in (recorded, None):  # also where another run came first, and no session is on the screen
-        found = loading.load_sweep(shown, predict=False)
+        found = loader.load_sweep(shown, predict=False)
         assert [one.axis for one in found.scalings] == ["max_features"] and found.source == recorded
     app = app_of(RecordedFeed.of(recorded, part=1))  # the first point of the first sweep
     async with app.run_test(size=(120, 40)) as pilot:
@@ -128,8 +128,8 @@ async def test_a_sentence_without_room_is_whole_below_the_table(
 async def test_laws_along_workers_stand_below_the_table_once_the_sweep_is_over(
     app_of: AppOf, swept: Swept, screen_text: ScreenText, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loading, "law_lines", lambda found: [f"Amdahl's law of {len(found)} sweep"])
-    assert loading.load_sweep(swept(), predict=False).laws == ()  # as it is read while the sweep goes on
+    monkeypatch.setattr(loader, "law_lines", lambda found: [f"Amdahl's law of {len(found)} sweep"])
+    assert loader.load_sweep(swept(), predict=False).laws == ()  # as it is read while the sweep goes on
     app = app_of()
     async with app.run_test(size=(120, 60)) as pilot:
         screen = await opened(pilot)
@@ -173,7 +173,7 @@ async def test_without_a_sweep_it_says_how_to_measure_one(app_of: AppOf, recorde
     app = app_of(RecordedFeed.of(recorded))
     async with app.run_test(size=(120, 40)) as pilot:
         screen = await opened(pilot)
-        assert answer(app) == loading.NO_SWEEP
+        assert answer(app) == loader.NO_SWEEP
         assert screen.scaling is None
         for key in ("left", "down", "m", "d", "a", "x", "y", "pagedown"):
             await pilot.press(key)

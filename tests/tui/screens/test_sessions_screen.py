@@ -22,7 +22,7 @@ from lbench.errors import InputError
 from lbench.tui import session_index as shelf
 from lbench.tui.app import LbenchApp
 from lbench.tui.feeds.replay import RecordedFeed
-from lbench.tui.screens.ask import AskText, AskYes
+from lbench.tui.screens.prompts import AskText, AskYes
 from lbench.tui.screens.sessions import SessionsScreen
 from lbench.tui.session_index import entries
 from lbench.tui.widgets.prose import Prose

@@ -19,7 +19,7 @@ from lbench.engine.plan.plan import Plan
 from lbench.engine.plan.validate import validate
 from lbench.errors import InputError
 from lbench.tui.app import LbenchApp, default_plan
-from lbench.tui.bench.copied_text import command_line
+from lbench.tui.bench.clipboard import command_line
 from lbench.tui.bench.forecast import Forecast, forecast
 from lbench.tui.explore.scene import SCENES
 from lbench.tui.export import check_target

@@ -17,8 +17,8 @@ from aiohttp import web
 from lbench.engine.backends.aws_client.endpoints import Resolved
 from lbench.engine.backends.aws_client.invoke_client import FastClient, make_client
 from lbench.errors import BackendError
+from lbench.workloads.clock_skew import clock_offset
 from lbench.workloads.sigv4 import Credentials
-from lbench.workloads.skew import clock_offset
 
 KEYS = Credentials("AKID", "secret", "token")
 Handler = Callable[[web.Request], web.Response]

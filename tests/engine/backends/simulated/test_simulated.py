@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from lbench.engine.backends.base import Failure
 from lbench.engine.backends.settings import SimulatedSettings
 from lbench.engine.backends.simulated.backend import SimulatedBackend
-from lbench.engine.backends.simulated.loads import Known, RecordedStage, replay
+from lbench.engine.backends.simulated.task_loads import Known, RecordedStage, replay
 from lbench.engine.journal.events import Returned
 from lbench.engine.plan.policy import Policy
 from lbench.engine.runner.runner import Runner

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from lbench.analysis.prediction import predict_comparison
-from lbench.analysis.resumed import joined, sweeps_of
+from lbench.analysis.resumption import joined, sweeps_of
 from lbench.analysis.scaling import Scaling, scalings
 from lbench.analysis.scaling_text import law_lines
 from lbench.analysis.tuning import Tuned, caveats, memory_text, tuned, tuning_sentence

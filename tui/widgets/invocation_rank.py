@@ -18,7 +18,7 @@ from lbench.tui.draw.ink import Piece, heading, put, right_of
 from lbench.tui.theme import role_of
 from lbench.tui.widgets.inspect import DECIMALS
 
-__all__ = ["Among"]
+__all__ = ["InvocationRank"]
 
 _OK = STATUSES.index("ok")
 _WHOLE = "in all"
@@ -26,7 +26,7 @@ _NAME, _NUMBER = 13, 11  # cells of a phase's name, and of a number
 _ROWS = (3, 10)  # least and most of the histogram
 
 
-class Among:
+class InvocationRank:
     """The durations of a run's invocations that were ok, in milliseconds, by phase."""
 
     def __init__(self, run: RunView) -> None:

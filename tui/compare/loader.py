@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from lbench.analysis.resumed import load_whole
+from lbench.analysis.resumption import load_whole
 from lbench.analysis.session_comparison import SessionComparison, compare_sessions
 from lbench.engine.billing.bill import run_bill
 from lbench.engine.session.labels import read_meta
 from lbench.engine.session.view import SessionView
 from lbench.errors import InputError
-from lbench.tui.scaling.loading import load_view
+from lbench.tui.scaling.loader import load_view
 
 __all__ = ["HOW_TO_COMPARE", "compare_folders"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from lbench.engine.backends.simulated.computed import kept_tasks, trim
+from lbench.engine.backends.simulated.answers import kept_tasks, trim
 
 
 def test_the_oldest_results_go_where_too_many_are_kept(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import importlib.metadata
 from collections.abc import Iterable
 from pathlib import Path
 
-from lbench.config.shipped import shipped_sources
+from lbench.config.lambda_files import shipped_sources
 from lbench.lambda_src.pins import driver_versions
 from lbench.lambda_src.prune import keep
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from lbench.cli import reading
+from lbench.cli import read_progress
 from lbench.cli.main import command
-from lbench.cli.reading import ReadingProgress, reading_text
+from lbench.cli.read_progress import ReadingProgress, reading_text
 from lbench.workloads.data_file import describe_file
 
 SIZE = 1_210_000_000
@@ -63,7 +63,7 @@ def test_a_file_that_is_read_at_once_needs_no_word(monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize("columns", [20, 120])
 def test_a_terminal_has_one_line_that_is_cleared(monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
-    monkeypatch.setattr(reading, "_columns", lambda: columns)
+    monkeypatch.setattr(read_progress, "_columns", lambda: columns)
     shown = read_for([1.1, 1.2, 1.5, 2.0], monkeypatch, Terminal())
     frames = shown.split("\r")[1:]
     assert len(frames) == 4 and frames[-1] == "\x1b[K" and "\n" not in shown

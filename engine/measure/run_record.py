@@ -24,7 +24,7 @@ from lbench.engine.runner.runner import RunCancelled, Runner
 from lbench.errors import LbenchError
 from lbench.workloads.model import Job, Limits
 
-__all__ = ["RecordedRun", "open_purse"]
+__all__ = ["RunRecord", "open_purse"]
 
 
 def open_purse(
@@ -37,7 +37,7 @@ def open_purse(
 
 
 @dataclass(slots=True, kw_only=True)
-class RecordedRun:
+class RunRecord:
     """Records that a run started when it is entered, and how it ended when it is left, whatever ended it.
 
     `drive` runs the job within the run's clock. All that follows in the `with` block is outside the clock and before the

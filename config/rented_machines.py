@@ -1,4 +1,4 @@
-"""Machines that can be rented for a job instead of Lambda, from `rented.toml`: each figure with its source and date."""
+"""Machines that can be rented for a job instead of Lambda, from `rented_machines.toml`: each figure with source and date."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @functools.cache
 def _file() -> _File:
-    return read_table("rented.toml", _File)
+    return read_table("rented_machines.toml", _File)
 
 
 def rented() -> tuple[Profile, ...]:

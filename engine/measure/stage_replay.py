@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import msgspec
 import numpy as np
 
-from lbench.engine.backends.simulated.loads import RecordedStage
+from lbench.engine.backends.simulated.task_loads import RecordedStage
 from lbench.engine.billing.estimate import recorded_runs
 from lbench.engine.plan.plan import Plan
 from lbench.engine.session.columns import STATUSES

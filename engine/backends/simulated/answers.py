@@ -13,7 +13,7 @@ from lbench.config.folders import write_whole
 from lbench.engine.backends.base import Call, Failure, Published
 from lbench.engine.backends.local.backend import open_local
 from lbench.engine.backends.settings import SequentialSettings
-from lbench.engine.backends.simulated.loads import Known
+from lbench.engine.backends.simulated.task_loads import Known
 from lbench.engine.simulation.platform import Load
 from lbench.errors import EncodingError
 from lbench.workloads.encoding import decode, encode

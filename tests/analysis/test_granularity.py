@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lbench.analysis.grain import grain_notes, grain_of, may_be_small
+from lbench.analysis.granularity import grain_notes, grain_of, may_be_small
 
 
 def test_the_batch_reaches_95_percent_and_the_gain_follows_from_it() -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+from lbench.engine.emulator.http.body_limit import Room
 from lbench.engine.emulator.http.connection import Connection
-from lbench.engine.emulator.http.room import Room
 from lbench.engine.emulator.http.server import Server
 from tests.engine.emulator.http.test_http_server import Wire, echo, receive
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from lbench.engine.backends.local.watch import _Watch, noticed
+from lbench.engine.backends.local.audit_hook import _AuditHook, noticed
 
 Seen = Callable[..., list[tuple[str, str]]]
 
@@ -23,7 +23,7 @@ def seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Seen:
     monkeypatch.setenv("HOME", "/home/someone")
 
     def take(*events: tuple[Any, ...]) -> list[tuple[str, str]]:
-        watch = _Watch(str(own / "noticed"))
+        watch = _AuditHook(str(own / "noticed"))
         for name, *arguments in events:
             watch(name, tuple(arguments))
         return list(noticed(own / "noticed"))

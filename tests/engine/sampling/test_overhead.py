@@ -8,7 +8,7 @@ import pytest
 
 from lbench.engine.backends.local.backend import open_local
 from lbench.engine.backends.settings import LocalSettings
-from lbench.engine.sampling.hand_over import hand_over_s
+from lbench.engine.sampling.overhead import hand_over_s
 
 
 async def test_a_task_that_does_nothing_still_takes_its_hand_over(tmp_path: Path) -> None:
@@ -18,7 +18,7 @@ async def test_a_task_that_does_nothing_still_takes_its_hand_over(tmp_path: Path
 
 
 def test_what_is_not_kept_is_measured_and_added(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from lbench.engine.sampling import hand_over
+    from lbench.engine.sampling import overhead
 
     measured: list[str] = []
 
@@ -27,18 +27,18 @@ def test_what_is_not_kept_is_measured_and_added(tmp_path: Path, monkeypatch: pyt
         return dict.fromkeys(names, len(measured) / 1000)
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(hand_over, "_measure", measure)
-    assert hand_over.hand_overs(("emulated",)) == {"emulated": 0.001}
-    assert hand_over.hand_overs().keys() == set(hand_over.BACKENDS)
+    monkeypatch.setattr(overhead, "_measure", measure)
+    assert overhead.hand_overs(("emulated",)) == {"emulated": 0.001}
+    assert overhead.hand_overs().keys() == set(overhead.BACKENDS)
     assert measured == ["emulated", "sequential", "threads", "processes"]
-    assert hand_over.hand_overs(("emulated",)) == {"emulated": 0.001}
-    hand_over.hand_overs(("emulated",), fresh=True)
+    assert overhead.hand_overs(("emulated",)) == {"emulated": 0.001}
+    overhead.hand_overs(("emulated",), fresh=True)
     assert measured[-1] == "emulated" and len(measured) == 5
 
 
 @pytest.mark.slow
 def test_all_backends_are_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from lbench.engine.sampling.hand_over import hand_overs
+    from lbench.engine.sampling.overhead import hand_overs
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     first = hand_overs()

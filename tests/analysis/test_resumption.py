@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lbench.analysis.resumed import joined
+from lbench.analysis.resumption import joined
 from lbench.analysis.scaling import scalings
 from lbench.analysis.scaling_text import scaling_sentence
 from lbench.analysis.session_comparison import compare_sessions
@@ -25,7 +25,7 @@ from lbench.engine.journal.writer import JOURNAL_NAME
 from lbench.engine.plan.plan import Plan
 from lbench.engine.plan.sweep import SweepPlan
 from lbench.engine.session.view import RunView, SessionView
-from lbench.tui.compare.loading import compare_folders
+from lbench.tui.compare.loader import compare_folders
 from lbench.tui.export import export
 from tests.analysis.sweeps import Times, sweep_events, sweep_session
 

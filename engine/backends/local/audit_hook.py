@@ -43,7 +43,7 @@ _RUN_FOLDER = "/lbench-run-"  # of a run's own working folder (`workspace`)
 _LOCAL_HOSTS = ("127.", "::1", "localhost", "0.0.0.0", "::ffff:127.")
 
 
-class _Watch:
+class _AuditHook:
     """The audit hook."""
 
     def __init__(self, file: str) -> None:
@@ -125,7 +125,7 @@ def watch_if_asked() -> None:
     """Watch this process from here on, if the launching process asked for that."""
     file = os.environ.pop(WATCH, None)
     if file is not None:
-        sys.addaudithook(_Watch(file))
+        sys.addaudithook(_AuditHook(file))
 
 
 def noticed(file: Path) -> Iterator[tuple[Kind, str]]:

@@ -3,12 +3,12 @@
 import pytest
 from textual.events import Event, Key, MouseDown, Paste
 
-from lbench.tui.terminal.received import Received
+from lbench.tui.terminal.input_parser import InputParser
 
 
 def read(*blocks: bytes) -> list[str]:
     """The events, each as its text: what came block by block, and then nothing more."""
-    received = Received()
+    received = InputParser()
     events = [event for block in blocks for event in received.feed(block)]
     while received.holding:
         events += received.tick()
@@ -83,7 +83,7 @@ def test_a_letter_soon_after_escape_loses_neither(data: bytes, events: list[str]
 def test_escape_is_a_key_once_nothing_follows_it(monkeypatch: pytest.MonkeyPatch) -> None:
     now_s = 0.0
     monkeypatch.setattr("textual._parser.get_time", lambda: now_s)
-    received = Received()
+    received = InputParser()
     assert not list(received.feed(b"\x1b")) and received.holding
     assert not list(received.tick()) and not received.holding
     now_s = 1.0

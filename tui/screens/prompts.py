@@ -14,7 +14,7 @@ from textual.widgets import Input
 from lbench.errors import LbenchError
 from lbench.tui.draw.ink import brief
 from lbench.tui.host import host_of
-from lbench.tui.steady import Steady
+from lbench.tui.textual_fixes import Steady
 from lbench.tui.widgets.fields import Heading
 from lbench.tui.widgets.path_input import PathInput
 from lbench.tui.widgets.prose import Prose

@@ -17,14 +17,14 @@ from textual._xterm_parser import BRACKETED_PASTE_END, BRACKETED_PASTE_START, XT
 from textual.events import Key, Paste
 from textual.message import Message
 
-__all__ = ["Received"]
+__all__ = ["InputParser"]
 
 _SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|.)?", re.DOTALL)
 _AFTER_ESCAPE = "[O]PX^_bfd"  # begin a sequence, or are motions by a word as many terminals send them
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 
 
-class Received:
+class InputParser:
     """The bytes of a terminal, in the order in which they come."""
 
     def __init__(self) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 import lbench.tui
 from lbench.tui.app import LbenchApp
-from lbench.tui.faults import FaultsEnd, beside
+from lbench.tui.background_errors import FaultsEnd, beside
 from lbench.tui.feeds.block_reader import BlockReader
 from lbench.tui.feeds.live import EngineFeed
 
