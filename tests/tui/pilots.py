@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import time
+from collections.abc import Callable
 from typing import Any
 
 from textual.worker import WorkerError
@@ -23,3 +25,14 @@ async def wait_until_drawn(app: LbenchApp, pilot: Any) -> None:
     for _ in range(5):
         app.tick()
         await pilot.pause()
+
+
+async def until(app: LbenchApp, pilot: Any, ready: Callable[[], object]) -> None:
+    """Wait until something holds, while frames are drawn."""
+    deadline_s = time.monotonic() + 120
+    while time.monotonic() < deadline_s:
+        app.tick()
+        if ready():
+            return
+        await pilot.pause(0.01)
+    raise AssertionError("it never happened")

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import signal
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -25,10 +24,10 @@ from lbench.tui.explore.scene import SCENES
 from lbench.tui.explore.sliders import Sliders
 from lbench.tui.explore.state import ExploreState
 from lbench.tui.feeds.replay import RecordedFeed
-from lbench.tui.screens.ask import AskYes
 from lbench.tui.screens.explore import ExploreScreen
+from lbench.tui.screens.prompts import AskYes
 from lbench.tui.widgets.title import Keys
-from tests.tui.pilots import wait_until_drawn
+from tests.tui.pilots import until, wait_until_drawn
 
 SIZES = [(80, 24), (120, 40), (200, 60)]
 SPEEDS = ("sequential", "processes", "emulated")
@@ -65,7 +64,7 @@ async def test_a_record_looks_the_same_at_a_size_however_the_terminal_came_to_it
     async with app.run_test(size=(200, 60)) as pilot:
         await wait_until_drawn(app, pilot)
         await pilot.resize_terminal(80, 24)
-        await _until(app, pilot, lambda: screen_text(app) == there)
+        await until(app, pilot, lambda: screen_text(app) == there)
 
 
 async def test_a_narrow_title_leaves_out_whole_parts(app_of: App, explored: Path, screen_text: Text) -> None:
@@ -178,16 +177,6 @@ def live(app_of: App, monkeypatch: pytest.MonkeyPatch) -> Iterator[LbenchApp]:
         assert feed.engine is None or feed.engine.wait(30) in (0, -signal.SIGKILL)
 
 
-async def _until(app: LbenchApp, pilot: Any, ready: Callable[[], object]) -> None:
-    deadline_s = time.monotonic() + 120
-    while time.monotonic() < deadline_s:
-        app.tick()
-        if ready():
-            return
-        await pilot.pause(0.01)
-    raise AssertionError("it never happened")
-
-
 def _idle(app: LbenchApp) -> bool:
     screen = app.screen
     if not isinstance(screen, ExploreScreen) or screen.maker.run is None or screen.maker.run.ended is None:
@@ -198,7 +187,7 @@ def _idle(app: LbenchApp) -> bool:
 async def test_a_key_held_down_ends_with_the_last_state_and_few_runs(live: LbenchApp) -> None:
     async with live.run_test(size=(80, 24)) as pilot:
         await pilot.press("3")
-        await _until(live, pilot, lambda: _idle(live))
+        await until(live, pilot, lambda: _idle(live))
         screen = live.screen
         assert isinstance(screen, ExploreScreen) and screen.query_one(ExplorePicture).has_focus
         assert "cancel" not in dict(screen.query_one(Keys).entries()).values()  # there is nothing
@@ -208,7 +197,7 @@ async def test_a_key_held_down_ends_with_the_last_state_and_few_runs(live: Lbenc
         await pilot.press(*["left"] * 99)
         wanted = live.exploring.scene
         assert wanted.values["x"] < first.values["x"]
-        await _until(live, pilot, lambda: _idle(live))
+        await until(live, pilot, lambda: _idle(live))
         view = live.exploring.feed._fold.view  # type: ignore[union-attr]
         last = list(view.runs.values())[-1]
         assert last.status == "ok" and len(view.runs) <= 101
@@ -222,13 +211,13 @@ async def test_a_key_held_down_ends_with_the_last_state_and_few_runs(live: Lbenc
 async def test_a_key_after_the_engine_has_died_computes_in_another_one(live: LbenchApp) -> None:
     async with live.run_test(size=(80, 24)) as pilot:
         await pilot.press("3")
-        await _until(live, pilot, lambda: _idle(live))
+        await until(live, pilot, lambda: _idle(live))
         first = live.exploring.feed
         assert first is not None and first.folder is not None
         os.kill(json.loads((first.folder / "engine.json").read_bytes())["pid"], signal.SIGKILL)
-        await _until(live, pilot, lambda: first.over)
+        await until(live, pilot, lambda: first.over)
         await pilot.press("left")
-        await _until(live, pilot, lambda: live.exploring.feed is not first and _idle(live))
+        await until(live, pilot, lambda: live.exploring.feed is not first and _idle(live))
         await pilot.press("q")
 
 
@@ -237,7 +226,7 @@ async def test_another_workload_is_explored_and_the_script_compares_the_ticked_b
 ) -> None:
     async with live.run_test(size=(120, 40)) as pilot:
         await pilot.press("3")
-        await _until(live, pilot, lambda: _idle(live))
+        await until(live, pilot, lambda: _idle(live))
         live.exploring._kept["kmeans"] = SCENES["kmeans"].with_value("n_samples", 500)
         await pilot.press("w")
         assert live.exploring.scene.workload == "kmeans"
@@ -245,13 +234,13 @@ async def test_another_workload_is_explored_and_the_script_compares_the_ticked_b
         await pilot.pause()
         second_line = screen_text(live).splitlines()[1]
         assert second_line.startswith(" the first update warms up")  # with the next frame, not with its first event
-        await _until(live, pilot, lambda: _idle(live) and "◆" in screen_text(live))
+        await until(live, pilot, lambda: _idle(live) and "◆" in screen_text(live))
         assert live.screen.query_one(Sliders).has_focus
         await pilot.press("t")
         await pilot.resize_terminal(100, 30)  # neither another size nor a look elsewhere ends the comparison
         await pilot.press("1", "3")
         await pilot.resize_terminal(120, 40)
-        await _until(live, pilot, lambda: _idle(live))
+        await until(live, pilot, lambda: _idle(live))
         tallies = live.exploring.figures.tallies("kmeans", live.exploring.figures.last_script)
         assert {label: tally.count for label, tally in tallies.items()} == {"sequential": 13, "processes": 13}
         assert "n 13" in " ".join(screen_text(live).splitlines()[1:3])
@@ -261,7 +250,7 @@ async def test_another_workload_is_explored_and_the_script_compares_the_ticked_b
 async def test_a_comparison_begun_right_after_another_workload_is_not_ended_by_its_update(live: LbenchApp) -> None:
     async with live.run_test(size=(80, 24)) as pilot:
         await pilot.press("3")
-        await _until(live, pilot, lambda: _idle(live))
+        await until(live, pilot, lambda: _idle(live))
         screen = live.screen
         assert isinstance(screen, ExploreScreen)
         screen.action_workload()
@@ -279,7 +268,7 @@ async def test_sliders_type_values_and_refuse_nonsense_and_backends_are_chosen_a
 ) -> None:
     async with live.run_test(size=(120, 40)) as pilot:
         await pilot.press("3")
-        await _until(live, pilot, lambda: _idle(live))
+        await until(live, pilot, lambda: _idle(live))
         await pilot.press("tab", "down", "down", "down", "enter")
         await pilot.press(*"many", "enter")
         await pilot.pause()
@@ -292,7 +281,7 @@ async def test_sliders_type_values_and_refuse_nonsense_and_backends_are_chosen_a
         await pilot.press("space")
         assert [choice.label for choice in live.exploring.compared] == ["processes"]
         assert "compare ✓" not in dict(live.screen.query_one(Keys).entries()).values()
-        await _until(live, pilot, lambda: _idle(live))
+        await until(live, pilot, lambda: _idle(live))
         await pilot.press("0")
         assert live.exploring.scene.values["iterations"] == 500
         await pilot.press("q")
@@ -305,15 +294,15 @@ async def test_before_the_first_job_on_aws_a_person_is_asked_and_no_leaves_it_ou
     live.exploring.backends = [current, Chosen(parse_backend("lambda", {}), True)]
     async with live.run_test(size=(120, 40)) as pilot:
         await pilot.press("3")
-        await _until(live, pilot, lambda: _idle(live))
+        await until(live, pilot, lambda: _idle(live))
         generation = live.exploring.generation
         await pilot.press("b")
         assert live.exploring.label == "lambda"
-        await _until(live, pilot, lambda: isinstance(live.screen, AskYes))
+        await until(live, pilot, lambda: isinstance(live.screen, AskYes))
         assert "explore on lambda? it costs money" in screen_text(live) and "$1.00" in screen_text(live)
         assert live.exploring.generation == generation  # nothing was sent
         await pilot.press("n")
-        await _until(live, pilot, lambda: _idle(live))
+        await until(live, pilot, lambda: _idle(live))
         assert live.exploring.label != "lambda" and "lambda" not in [one.label for one in live.exploring.compared]
         await pilot.press("q")
 
@@ -338,14 +327,14 @@ async def test_a_forest_is_explored_as_its_accuracy_grows_tree_by_tree(live: Lbe
     async with live.run_test(size=(80, 24)) as pilot:
         await pilot.press("3")
         for trees in (4, 8):
-            await _until(live, pilot, lambda: _idle(live))
+            await until(live, pilot, lambda: _idle(live))
             blocks = live.screen.maker.blocks  # type: ignore[attr-defined]
             assert sorted(blocks.drawn.points)[-1][0] == trees == len(blocks.drawn.points)
             assert all(0 < accuracy < 1 for _, accuracy in blocks.drawn.points)
             text = screen_text(live)
             assert "accuracy" in text and f"n_trees {trees} " in text.splitlines()[0]
             await pilot.press("right_square_bracket")
-        await _until(live, pilot, lambda: _idle(live))
+        await until(live, pilot, lambda: _idle(live))
         await pilot.press("q")
 
 
@@ -358,12 +347,12 @@ async def test_once_a_person_has_agreed_lambda_computes_and_its_dollars_are_show
     live.exploring.label = "lambda"
     async with live.run_test(size=(120, 40)) as pilot:
         await pilot.press("3")
-        await _until(live, pilot, lambda: isinstance(live.screen, AskYes))
+        await until(live, pilot, lambda: isinstance(live.screen, AskYes))
         await pilot.press("y")
-        await _until(live, pilot, lambda: _idle(live) or live.screen.maker.warnings)  # type: ignore[attr-defined]
+        await until(live, pilot, lambda: _idle(live) or live.screen.maker.warnings)  # type: ignore[attr-defined]
         assert not [warning.text for warning in live.exploring.feed._fold.view.warnings]
         await pilot.press("plus")  # it is asked once
-        await _until(live, pilot, lambda: _idle(live))
+        await until(live, pilot, lambda: _idle(live))
         screen = live.screen
         assert isinstance(screen, ExploreScreen) and screen.maker.run is not None
         assert (screen.maker.run.planned.label, screen.maker.run.status) == ("lambda", "ok")

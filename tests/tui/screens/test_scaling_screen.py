@@ -27,6 +27,7 @@ from lbench.tui.screens.prompts import AskText
 from lbench.tui.screens.scaling import ScalingScreen
 from lbench.tui.widgets import plan_forecast
 from lbench.tui.widgets.title import Answer
+from tests.tui.pilots import until
 
 AppOf = Callable[..., LbenchApp]
 ScreenText = Callable[[LbenchApp], str]
@@ -106,9 +107,7 @@ async def test_of_several_sweeps_of_a_session_that_of_the_shown_point_is_shown(
     app = app_of(RecordedFeed.of(recorded, part=1))  # the first point of the first sweep
     async with app.run_test(size=(120, 40)) as pilot:
         screen = await opened(pilot)
-        app.tick()
-        await pilot.pause()
-        assert screen.scaling is not None and screen.scaling.axis == "n_trees"
+        await until(app, pilot, lambda: screen.scaling is not None and screen.scaling.axis == "n_trees")
 
 
 async def test_a_sentence_without_room_is_whole_below_the_table(
