@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from lbench.analysis.comparison import by_label
 from lbench.analysis.variance import (
+    VarianceParts,
     invocation_phases,
     nested_components,
     steadiness_text,
@@ -115,6 +116,74 @@ def test_known_components_come_out_of_many_values() -> None:
     assert found["within an environment"] == pytest.approx(1, rel=0.1)
 
 
+@pytest.mark.parametrize(("environments", "seed"), [(3.0, 7), (0.0, 3)])
+def test_the_components_of_a_balanced_design_are_the_textbook_s(environments: float, seed: int) -> None:
+    """Searle et al., 3.3: differences of mean squares, over how many values each is a mean of.
+
+    A part of the environments below 0 counts as 0 for that of the repeats.
+    """
+    repeats, cells, each = 3, 4, 5
+    generator = np.random.default_rng(seed)
+    values = (
+        5 * generator.standard_normal((repeats, 1, 1))
+        + environments * generator.standard_normal((repeats, cells, 1))
+        + generator.standard_normal((repeats, cells, each))
+    )
+    between = cells * each * values.mean(axis=(1, 2)).var(ddof=1)
+    environment = each * values.mean(axis=2).var(axis=1, ddof=1).mean()
+    within = values.var(axis=2, ddof=1).mean()
+    assert (environment > within) == (environments > 0)
+    numbers = np.indices(values.shape)
+    found = nested_components(values.ravel(), np.arange(values.size), numbers[0].ravel(), numbers[1].ravel())
+    assert found == pytest.approx(
+        {
+            "between tasks": 0.0,
+            "between repeats": (between - max(environment, within)) / (cells * each),
+            "between environments": (environment - within) / each,
+            "within an environment": within,
+        }
+    )
+
+
+def test_a_phase_s_part_is_its_covariance_with_the_whole() -> None:
+    view = made(cold_ms=80.0, fetch_ms=40.0, network_ms=30.0, within=20.0, between_repeats=10.0)
+    ((label, group),) = by_label(view.runs.values()).items()
+    found = variance_parts(label, group)
+    assert found is not None and "computing" not in found.negative
+    phases = [invocation_phases(run) for run in group]
+    joined = {name: np.concatenate([own[name] for own in phases]) for name in phases[0]}
+    expected = {name: np.cov(joined[name], joined["whole"])[0, 1] for name in ("cold starts", "fetch", "hand-over")}
+    computing = np.cov(joined["computing"], joined["whole"])[0, 1]
+    whole = sum(expected.values()) + computing
+    parts = {part.name: part.share for part in found.parts}
+    assert {name: parts[name] for name in expected} == pytest.approx({n: c / whole for n, c in expected.items()})
+    named = ("between tasks", "between repeats", "between environments", "within an environment")
+    assert sum(parts[name] for name in named) == pytest.approx(computing / whole)
+    assert [part.share for part in found.parts] == sorted(parts.values(), reverse=True)
+
+
+def of_rows(rows: list[dict[str, Any]]) -> VarianceParts | None:
+    view = session_of([{"rows": rows, "lanes": 1, "makespan_s": rows[-1]["returned_s"]}])
+    return variance_parts("processes", list(view.runs.values()))
+
+
+def row(place: int, whole_ms: float, compute_ms: float) -> dict[str, Any]:
+    begin = float(place)
+    return {"queued_s": begin, "dispatched_s": begin, "returned_s": begin + whole_ms / 1000, "compute_ms": compute_ms}
+
+
+def test_computing_that_takes_the_same_each_time_has_no_part() -> None:
+    found = of_rows([row(place, 100.0 + place, 50.0) for place in range(10)])
+    assert found is not None
+    assert {part.name: part.share for part in found.parts if part.share} == {"hand-over": pytest.approx(1.0)}
+
+
+def test_computing_that_is_longer_where_the_whole_is_shorter_is_named() -> None:
+    found = of_rows([row(place, 200.0 + 10 * place, 150.0 - place) for place in range(10)])
+    assert found is not None and found.negative[0] == "computing"
+    assert found.parts[0].name == "hand-over" and found.parts[0].share == pytest.approx(1.0)
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 10_000), st.integers(2, 5), st.integers(4, 20), st.integers(1, 4))
 def test_parts_add_up_to_the_variance_of_the_times(seed: int, repeats: int, tasks: int, lanes: int) -> None:
@@ -156,6 +225,9 @@ def test_a_start_that_began_before_the_call_is_no_longer_than_the_call_waited() 
     phases = invocation_phases(found)
     assert phases["cold starts"] == pytest.approx([400.0, 300.0, 0.0])
     assert phases["network and hand-over"] == pytest.approx([0.0, 100.0, 400.0])
+    rows = [{"dispatched_s": 0.0, "returned_s": 0.125, "compute_ms": 125.0, "cold": True, "init_ms": 9.0}]
+    (found,) = session_of([run | {"rows": rows}]).runs.values()
+    assert invocation_phases(found)["cold starts"].tolist() == [0.0]  # it did not wait at all
 
 
 def test_too_little_has_no_parts() -> None:
