@@ -66,6 +66,10 @@ def test_the_crossing_of_two_curves_has_its_median_its_interval_and_its_resample
     assert (one.root.kind, one.root.count, one.root.missing) == ("95 %", 6, 0.0)
 
 
+def test_the_same_sweep_gives_the_same_crossing() -> None:
+    assert len({repr(only(forest()).crossings) for _ in range(3)}) == 1
+
+
 def test_the_interval_holds_the_true_crossing_in_most_sweeps() -> None:
     held = 0
     for seed in range(24):

@@ -78,6 +78,10 @@ def test_the_usl_finds_its_own_parameters_with_intervals_that_hold_them() -> Non
     assert found.serial.kind == "95 %"
 
 
+def test_the_same_times_give_the_same_law() -> None:
+    assert len({repr(fit_law(usl(0.05, 0.004), "usl")) for _ in range(3)}) == 1
+
+
 def test_amdahls_law_finds_the_serial_share() -> None:
     found = fit_law(usl(0.1, 0.0), "amdahl")
     assert isinstance(found, LawFit) and found.coherence is None
@@ -148,6 +152,7 @@ def test_weak_scaling_compares_points_with_as_much_work_for_each_worker() -> Non
         (2.0, series({10: [1.1] * 6, 20: [2.5] * 6})),
         (4.0, series({10: [0.6] * 6, 20: [1.2] * 6})),
     ]
-    found = weak_scaling(columns)
-    assert [(one.workers, one.efficiency) for one in found] == [(1.0, 1.0), (2.0, 0.8)]
+    for given in (columns, columns[::-1]):
+        found = weak_scaling(given)
+        assert [(one.workers, one.efficiency) for one in found] == [(1.0, 1.0), (2.0, 0.8)]
     assert weak_scaling(columns[:1]) == []

@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lbench.analysis import statistics
+from lbench.analysis.permutation import permutation_test
 from lbench.analysis.statistics import (
     Estimate,
     change_point,
@@ -117,6 +118,21 @@ def test_equal_values_have_an_interval_without_width() -> None:
 
 def test_values_that_are_not_finite_are_left_out() -> None:
     assert median_estimate([1.0, math.nan, math.inf]) == Estimate(1.0, count=1)
+
+
+@pytest.mark.parametrize(
+    "figure",
+    [
+        lambda values: median_estimate(values),
+        lambda values: ratio_estimate(values[:15], values[15:]),
+        lambda values: quantile_estimates(np.split(np.array(values), 6), (0.5,)),
+        lambda values: change_point(values),
+        lambda values: permutation_test(values[:15], values[15:]),
+    ],
+)
+def test_the_same_values_give_the_same_figures(figure: Callable[[list[float]], object]) -> None:
+    values = [float(value) for value in np.random.default_rng(2).lognormal(0, 0.2, 30)]
+    assert len({repr(figure(values)) for _ in range(4)}) == 1
 
 
 def test_no_values_have_no_estimate() -> None:
