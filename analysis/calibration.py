@@ -83,13 +83,13 @@ def calibrate(sessions: Sequence[SessionView], model: LambdaModel, backend: str 
         )
     direct = [run for run in runs if run.started is not None and run.started.transport in (None, "direct")]
     if not direct:
-        raise InputError("calibrating needs runs with transport direct: the others hide when a call arrives")
+        raise InputError("no run has transport direct, which calibrating requires: the others hide when a call arrives")
     keys: dict[tuple[str, ...], int] = {}
     calls = calls_of(direct, keys, model.driver_dispatch_s.median)
     cold = int(calls.cold.sum())
     if cold < LEAST_COLD:
         raise InputError(
-            f"calibrating needs at least {LEAST_COLD} cold starts, got {cold}: record more, for example with "
+            f"cold starts to calibrate with must be at least {LEAST_COLD}, got {cold}: record more, for example with "
             "--cold-repeats 3"
         )
     fitted: list[Fitted] = []

@@ -107,7 +107,7 @@ def compare_sessions(
         InputError: fewer than two sessions, one twice, nothing in common, or nothing that can be compared.
     """
     if len(sessions) < 2:
-        raise InputError(f"name two sessions or more to compare, got {len(sessions)}")
+        raise InputError(f"sessions to compare must be at least 2, got {len(sessions)}")
     seen: dict[str, str] = {}
     for name, view in sessions:
         identity = name if view.header is None else view.header.id

@@ -205,7 +205,7 @@ def law_text(fit: LawFit | Refusal, law: Law) -> str:
     if fit.coherence is not None:
         parts.append(f"coherence {_plain(fit.coherence)}")
         if fit.best is None:
-            parts.append("more workers are always faster by it")
+            parts.append("by this law more workers are always faster")
         else:
             seconds, beyond = predicted_s(fit, fit.best.value)
             aside = f"; extrapolated, {fit.most:g} were measured" if beyond else ""

@@ -182,7 +182,7 @@ def _few_repeats(group: _Group) -> str | None:
     if stopped := lost.count("cancelled"):
         remedy = f"{count_text(stopped, 'other')} {'was' if stopped == 1 else 'were'} stopped"
     if wrong := len(lost) - stopped:
-        remedy = f"{count_text(wrong, 'other')} came to no right answer"
+        remedy = f"{count_text(wrong, 'other')} gave no right answer"
     return f"{count_text(count, kind)} {'has' if count == 1 else 'have'} {lacking}{drift}; {remedy}"
 
 

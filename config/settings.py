@@ -206,7 +206,7 @@ def _read(file: Path) -> dict[str, Any]:
         raise InputError(f"{file} is not TOML ({error}): correct or remove it") from None
     except OSError as error:
         raise InputError(
-            f"cannot read {file}: {refusal(error)}; mend that, or set XDG_CONFIG_HOME to another folder"
+            f"cannot read {file}: {refusal(error)}; correct that, or set XDG_CONFIG_HOME to another folder"
         ) from None
 
 

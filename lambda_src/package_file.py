@@ -32,7 +32,7 @@ def read_package(path: Path, *, arch: str | None = None, python: str | None = No
             raise InputError(f"{path} is for {found}: omit {option}, or make another with `lbench package`")
     if manifest.python not in limits().python_versions:
         raise InputError(
-            f"{path} is for Python {manifest.python}: it must be for one of {', '.join(limits().python_versions)}"
+            f"the Python of {path} must be one of {', '.join(limits().python_versions)}, got {manifest.python}"
         )
     if manifest.lbench_version != __version__:
         raise InputError(

@@ -60,5 +60,5 @@ def _share(text: str | None) -> float | None:
     if rest.strip() or not 0 <= share < 10:
         raise InputError(f"--fail-if-slower must be a share from 0% to below 1000%, for example 5%, got {text}")
     if not percent and share >= 1:
-        raise InputError(f"--fail-if-slower {text}: write a share with its sign, as in {text}%")
+        raise InputError(f"--fail-if-slower must be a share with its sign, for example {text}%, got {text}")
     return share

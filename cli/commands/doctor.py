@@ -326,7 +326,7 @@ def _terminal() -> Iterator[Finding]:
     yield Finding("good" if good else "weak", "encoding", encoding, "" if good else "set LANG to a UTF-8 locale")
     if good:
         signs = "braille ⢀⣀⡠⠔⠒⠉ · block ▗▄▞▀▘ · ascii .:"
-        yield Finding("note", "chart signs", signs, "signs that are boxes or gaps: set marker to another kind")
+        yield Finding("note", "chart signs", signs, "if any sign shows as a box or a gap, set marker to another kind")
     if os.environ.get("NO_COLOR"):
         yield Finding("note", "colours", "off", "NO_COLOR is set")
 

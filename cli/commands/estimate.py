@@ -188,7 +188,7 @@ def _print(sample: Sample, found: Options, changes: dict[str, float], overheads_
     say = functools.partial(print_line, out)
     say(first_sentence(found), BRIGHT)
     say(break_even_sentence(found), BRIGHT)
-    say(f"{found.on_lambda.name} hangs most on what is assumed of:")
+    say(f"{found.on_lambda.name} depends most on the assumed values of:")
     for one in found.sensitivity:
         say(f"  {sensitivity_line(one)}")
     if (line := limit_line(found)) is not None:

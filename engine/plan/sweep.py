@@ -106,11 +106,13 @@ def _range(name: str, body: str) -> list[int | float]:
         raise InputError(f"--over {name}: a range must begin with its smaller end, got {body}")
     if found["factor"] is None:
         if first != int(first) or last - first >= MOST_POINTS:
-            raise InputError(f"--over {name}: A..B counts whole numbers, at most {MOST_POINTS}; use A..BxF or values")
+            raise InputError(
+                f"--over {name}: A..B must be at most {MOST_POINTS} whole numbers, got {body}: use A..BxF or a list"
+            )
         return list(range(int(first), int(last) + 1))
     factor = _number(name, found["factor"])
     if factor <= 1 or first <= 0:
-        raise InputError(f"--over {name}: A..BxF needs a factor above 1 and a beginning above 0, got {body}")
+        raise InputError(f"--over {name}: A..BxF must have a factor above 1 and begin above 0, got {body}")
     whole = isinstance(first, int)
     values: list[int | float] = []
     value = float(first)
@@ -118,7 +120,9 @@ def _range(name: str, body: str) -> list[int | float]:
         values.append(round(value) if whole else value)
         value *= factor
     if len(values) > MOST_POINTS:
-        raise InputError(f"--over {name}: {body} has more than {MOST_POINTS} values: use a larger factor")
+        raise InputError(
+            f"--over {name}: a range must have at most {MOST_POINTS} values, got {body}: use a larger factor"
+        )
     return values
 
 

@@ -342,7 +342,7 @@ def _stage_of(
 def _failure_text(outcome: Outcome, index: int, tasks: int) -> str:
     failure = outcome.failure
     assert failure is not None
-    remedy = file_hint(failure.type) or ": mend it first"
+    remedy = file_hint(failure.type) or ": correct it first"
     return f"task {index + 1} of {tasks:,} fails on this machine: {failure.type}: {failure.message}{remedy}"
 
 
@@ -365,7 +365,7 @@ async def _answer(request: Request, out: int) -> None:
     try:
         verdict = Verdict(await _sample(request))
     except RunFailed as error:
-        verdict = Verdict(None, f"{error}: mend it first")
+        verdict = Verdict(None, f"{error}: correct it first")
     except (_Refused, InputError) as error:
         verdict = Verdict(None, str(error))
     except (LbenchError, OSError, MemoryError) as error:

@@ -278,7 +278,7 @@ def test_several_workloads_are_corrected_together() -> None:
 @pytest.mark.parametrize(
     ("views", "why"),
     [
-        ([session("a", A)], "name two sessions or more"),
+        ([session("a", A)], "sessions to compare must be at least 2"),
         ([session("a", A), session("a", A)], "a is the same session as a"),
         ([session("a", A), session("b", A, workload="mandelbrot")], "no workload with the same parameters in common"),
         ([session("a", A), sweep_session([], identity="b")], "b has no runs"),

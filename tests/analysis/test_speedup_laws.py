@@ -133,7 +133,7 @@ def test_where_some_resamples_have_no_slowest_number_the_fastest_has_no_upper_en
     assert found.best.low <= found.best.value
     assert f"(95 %: {found.best.low:,.0f} or more; " in law_text(found, "usl")
     always = fit_law(series({n: [10 * (1 + 0.05 * (n - 1)) / n] * 6 for n in WORKERS}), "usl")
-    assert ", more workers are always faster by it; off by " in law_text(always, "usl")
+    assert ", by this law more workers are always faster; off by " in law_text(always, "usl")
 
 
 def test_strong_scaling_has_speedup_and_efficiency() -> None:

@@ -65,7 +65,7 @@ def test_few_repeats_are_named_with_what_they_cannot_show(of_times: Of, count: i
 @pytest.mark.parametrize(
     ("status", "text"),
     [
-        ("failed", "1 other came to no right answer"),
+        ("failed", "1 other gave no right answer"),
         ("cancelled", "1 other was stopped"),
         ("ok", "use --repeats 6 or more"),
     ],

@@ -161,8 +161,8 @@ def test_rows_that_are_all_equal_are_one_cluster_and_no_failure(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (params(k=7000), r"k=7,000 clusters of n_samples=6,000 rows cannot be"),
-        (params(seed=-1), r"seed -1: kmeans takes 0 to 4294967295"),
+        (params(k=7000), r"parameter k=7000: must be at most n_samples, 6,000"),
+        (params(seed=-1), r"--seed must be from 0 to 4,294,967,295, as for scikit-learn, got -1"),
     ],
 )
 def test_impossible_clusterings_are_refused_in_one_line(given: KMeansParams, message: str) -> None:

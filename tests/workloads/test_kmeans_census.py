@@ -101,7 +101,7 @@ def test_rows_limits_how_many_rows_are_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        (people(2), "k=3 clusters of 2 rows cannot be"),
+        (people(2), "parameter k=3: must be at most 2, the number of rows"),
         ([], "is empty"),
         (["|1x3 Cross validator"], "has no rows"),
         (["a,b,c", "1,2,3"], "neither Census-Income (KDD)"),

@@ -110,7 +110,7 @@ def test_the_lines_around_the_loans_of_a_full_file_are_left_out_and_counted(tmp_
     )
     data = read(tmp_path, full)
     assert data.rows == 101 and data["y"][-1] == 1
-    assert "4 rows left out that are no loans (totals, headings)" in data.notes
+    assert "4 rows left out that are not loans (totals, headings)" in data.notes
 
 
 def test_unfinished_loans_are_left_out_and_counted_by_status(tmp_path: Path) -> None:

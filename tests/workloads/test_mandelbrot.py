@@ -198,8 +198,8 @@ def test_a_picture_that_is_all_inside_is_black() -> None:
         ("max_iterations", "0", "parameter max_iterations=0: must be at least 1"),
         ("kernel", "cuda", "parameter kernel=cuda: must be one of numpy, python"),
         ("window", "1,2,3", "parameter window=1,2,3: must be 4 numbers separated by commas, got 3"),
-        ("window", "1,-1,0,1", "parameter window=1,-1,0,1: give x_min,x_max,y_min,y_max with x_min < x_max"),
-        ("window", "-1e308,1e308,0,1", "parameter window=-1e308,1e308,0,1: its four numbers must be finite"),
+        ("window", "1,-1,0,1", "parameter window=1,-1,0,1: must be x_min,x_max,y_min,y_max with x_min < x_max"),
+        ("window", "-1e308,1e308,0,1", "parameter window=-1e308,1e308,0,1: the four numbers must be finite"),
     ],
 )
 def test_values_out_of_range_get_one_plain_line(name: str, text: str, message: str) -> None:

@@ -265,7 +265,7 @@ def test_blank_cells_are_counted_apart_from_numbers(tmp_path: Path) -> None:
 def test_a_few_cells_that_are_no_numbers_are_noted(tmp_path: Path) -> None:
     rows = "".join(f"Rome,{number}\n" for number in range(99))
     _, data = table(tmp_path, "city,price\n" + rows + "Rome,on request\n")
-    assert any("1 cells of price are no numbers" in note and "'on request'" in note for note in data.notes)
+    assert any("1 cells of price are not numbers" in note and "'on request'" in note for note in data.notes)
 
 
 @pytest.mark.parametrize(

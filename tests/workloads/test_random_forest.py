@@ -186,7 +186,7 @@ def test_more_features_than_columns_are_capped_with_a_note() -> None:
 
 @pytest.mark.parametrize("seed", [-1, 2**32])
 def test_a_seed_that_scikit_learn_does_not_take_is_refused(seed: int) -> None:
-    with pytest.raises(InputError, match=r"random_forest takes 0 to 4294967295"):
+    with pytest.raises(InputError, match=r"--seed must be from 0 to 4,294,967,295, as for scikit-learn"):
         WORKLOAD.load(params(seed=seed), None)
 
 

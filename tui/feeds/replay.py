@@ -58,7 +58,7 @@ class RecordedFeed:
             InputError: the speed is not above 0.
         """
         if speed is not None and not 0 < speed <= 1e6:
-            raise InputError(f"--speed {speed:g}: it is more than 0, as 0.5 or 10")
+            raise InputError(f"--speed must be above 0 and at most 1,000,000, got {speed:g}")
         folder = path if path.is_dir() else path.parent if path.name == JOURNAL_NAME else None
         return cls(Source.of(path), folder=folder, speed=speed, part=part)
 

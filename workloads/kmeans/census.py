@@ -89,7 +89,7 @@ def read_census(
     values, cells, notes = table.settled()
     columns, column_notes = _columns(table.file.form, values, cells, params)
     if not columns:
-        raise DataFileError(f"{path}: every column is empty or everywhere equal: nothing tells its rows apart")
+        raise DataFileError(f"{path}: every column is empty or everywhere equal: there is nothing to cluster")
     X = np.empty((len(values[0]), len(columns)), dtype=params.dtype)
     for at, column in enumerate(columns):
         X[:, at] = column.values if column.code is None else column.values == column.code
@@ -178,7 +178,7 @@ class _Table:
         if absent := self.file.absent:
             notes.append(f"{_count(absent)} not in the file: {', '.join(absent)}")
         if others := self.file.others:
-            notes.append(f"{_count(others)} not used, as the form has none such: {', '.join(others)}")
+            notes.append(f"{_count(others)} not used, as {self.file.form.name} does not have them: {', '.join(others)}")
         keep = np.flatnonzero(~dropped)
         return [table[~bad_rows, at] for at in keep], [self.cells[at] for at in keep], notes
 

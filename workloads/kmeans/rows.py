@@ -39,14 +39,14 @@ def load_rows(params: KMeansParams, path: Path | None, encoding: str | None = No
         InputError: there are fewer rows than clusters.
     """
     if not 0 <= params.seed < 2**32:
-        raise InputError(f"seed {params.seed}: kmeans takes 0 to {2**32 - 1}, as scikit-learn does")
+        raise InputError(f"--seed must be from 0 to {2**32 - 1:,}, as for scikit-learn, got {params.seed}")
     if path is None:
         X, features, source, notes = _blobs(params)
     else:
         X, features, source, notes = read_census(path, params, encoding)
     rows, columns = X.shape
     if params.k > rows:
-        raise InputError(f"k={params.k:,} clusters of {rows:,} rows cannot be: ask for at most one a row")
+        raise InputError(f"parameter k={params.k}: must be at most {rows:,}, the number of rows")
     means, variances, squares = _centre(X)
     picked, _ = kmeans_plusplus(X, params.k, random_state=params.seed)
     hair = _HAIR * float(np.sqrt(variances.mean()))
@@ -69,7 +69,7 @@ def load_rows(params: KMeansParams, path: Path | None, encoding: str | None = No
 
 def _blobs(params: KMeansParams) -> tuple[NDArray[Any], list[str], str, list[str]]:
     if params.k > params.n_samples:
-        raise InputError(f"k={params.k:,} clusters of n_samples={params.n_samples:,} rows cannot be: ask for fewer")
+        raise InputError(f"parameter k={params.k}: must be at most n_samples, {params.n_samples:,}")
     random = np.random.RandomState(params.seed)  # the legacy generator's streams do not change
     middles = random.uniform(-_MIDDLES, _MIDDLES, (params.k, params.n_features))
     X = np.empty((params.n_samples, params.n_features), dtype=params.dtype)

@@ -43,9 +43,9 @@ class MandelbrotParams(Params, frozen=True, kw_only=True):
         x_min, x_max, y_min, y_max = self.window
         # The spans are checked too: the difference of two finite numbers may be infinite.
         if not all(map(math.isfinite, (*self.window, x_max - x_min, y_max - y_min))):
-            raise ValueError("window: its four numbers must be finite")
+            raise ValueError("window: the four numbers must be finite")
         if not (x_min < x_max and y_min < y_max):
-            raise ValueError("window: give x_min,x_max,y_min,y_max with x_min < x_max and y_min < y_max")
+            raise ValueError("window: must be x_min,x_max,y_min,y_max with x_min < x_max and y_min < y_max")
 
     @property
     def shape(self) -> tuple[int, int]:

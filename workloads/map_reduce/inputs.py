@@ -51,7 +51,7 @@ def load_input(params: MapReduceParams, path: Path | None, encoding: str | None 
         InputError: the parameters do not fit each other or the file.
     """
     if not 0 <= params.seed < 2**32:
-        raise InputError(f"seed {params.seed}: map_reduce takes 0 to {2**32 - 1}")
+        raise InputError(f"--seed must be from 0 to {2**32 - 1:,}, got {params.seed}")
     if params.job != "group_by" and (params.by or params.column):
         raise InputError(f"by and column are for job=group_by: leave them out with job={params.job}")
     if path is None:
@@ -218,7 +218,7 @@ def _table(path: Path, params: MapReduceParams, encoding: str | None) -> Dataset
     if table.blank:
         notes.append(f"{table.blank:,} blank cells of {column}: counted apart, in no count, sum or mean")
     if table.text_cells:
-        notes.append(f"{table.text_cells:,} cells of {column} are no numbers and count as blank ({table.first_text})")
+        notes.append(f"{table.text_cells:,} cells of {column} are not numbers and count as blank ({table.first_text})")
     if table.headers:
         notes.append(
             f"{table.headers:,} line{'s' * (table.headers != 1)} left out that repeat{'s' * (table.headers == 1)} the header"

@@ -160,7 +160,7 @@ def _tasks(params: RandomForestParams) -> int:
 
 def _check_seed(params: RandomForestParams) -> None:
     if not 0 <= params.seed < 2**32:
-        raise InputError(f"seed {params.seed}: random_forest takes 0 to {2**32 - 1}, as scikit-learn does")
+        raise InputError(f"--seed must be from 0 to {2**32 - 1:,}, as for scikit-learn, got {params.seed}")
 
 
 def _built_text(origins: list[list[str]]) -> str:

@@ -149,7 +149,7 @@ def _row_notes(table: Table) -> list[str]:
     if table.bad:
         notes.append(f"{count_text(table.bad, 'bad row')} skipped (first: {table.first_bad})")
     if table.remarks:
-        notes.append(f"{count_text(table.remarks, 'row')} left out that are no loans (totals, headings)")
+        notes.append(f"{count_text(table.remarks, 'row')} left out that are not loans (totals, headings)")
     return notes
 
 

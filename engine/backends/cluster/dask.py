@@ -34,7 +34,7 @@ _LOOK_S = 0.25  # between two looks at which workers there are
 _GONE_S = 8.0  # without an answer of the scheduler, after which it is taken for lost
 _FIRST_S = 10.0  # for the first worker to join
 _NO_WORKERS_S = 30.0  # for a worker to come back when all have gone
-_SCHEDULER_GONE = "dask: the scheduler has gone"
+_SCHEDULER_GONE = "dask: lost the connection to the scheduler"
 _ASK_S = 60.0  # for a worker to import lbench and answer
 _SEND_S = 0.001  # between two messages to the scheduler; dask's own 10 ms delay each call of an idle connection
 
@@ -71,7 +71,7 @@ def check_dask(settings: DaskSettings) -> None:
     try:
         where = settings.address()
     except (OSError, ValueError) as error:
-        raise InputError(f"dask: scheduler_file={settings.scheduler_file} is no scheduler's file: {error}") from None
+        raise InputError(f"dask: scheduler_file={settings.scheduler_file} is not a scheduler file: {error}") from None
     if where is None:
         if any(tls):
             raise InputError("dask: ca=, cert= and key= are for a scheduler: name it with scheduler=tls://host:8786")
@@ -84,7 +84,7 @@ def check_dask(settings: DaskSettings) -> None:
         raise InputError(f"dask: {where} is not encrypted, so ca=, cert= and key= do not apply: use tls://")
     if where.startswith("tcp://") and not settings.is_on_this_machine:
         raise InputError(
-            f"dask: {where} is not encrypted, and whoever reaches it can run code: use tls:// with ca=, cert= and key="
+            f"dask: {where} is not encrypted, and anyone who reaches it can run code: use tls:// with ca=, cert= and key="
         )
 
 
@@ -280,7 +280,7 @@ class DaskWorkers:
             if self._threads:
                 manned = time.monotonic()
             elif time.monotonic() - manned > _NO_WORKERS_S:
-                self._break(f"dask: all workers have gone, and none has come back within {_NO_WORKERS_S:g} s")
+                self._break(f"dask: all workers left the cluster, and none came back within {_NO_WORKERS_S:g} s")
                 return
 
     # -- calls

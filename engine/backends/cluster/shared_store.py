@@ -152,7 +152,7 @@ class SharedBucket:
             self._record = StoreRecord(self._place)
         elif named != self._place.endpoint:
             there = "is not set" if self._place.endpoint is None else f"is {self._place.endpoint}"
-            raise InputError(f"a killed run wrote to {self.name}: ask again where the S3 endpoint {there}")
+            raise InputError(f"a killed run wrote to {self.name} where the S3 endpoint {there}: run it again there")
         assert self._place.bucket is not None
         self._store = ObjectStore(
             self._credentials,

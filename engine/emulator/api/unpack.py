@@ -107,7 +107,9 @@ def _write(file: zipfile.ZipFile, entry: zipfile.ZipInfo, folder: Path, left: in
     target = folder.joinpath(*name.parts)
     mode = entry.external_attr >> 16
     if not entry.is_dir() and stat.S_IFMT(mode) not in (0, stat.S_IFREG):
-        raise BadPackage(f"the zip holds something that is no file: {entry.filename!r}")  # a link could lead out
+        raise BadPackage(
+            f"the zip holds an entry that is not a regular file: {entry.filename!r}"
+        )  # a link could lead out
     written = 0
     try:
         if entry.is_dir():

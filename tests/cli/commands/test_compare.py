@@ -67,14 +67,17 @@ def test_json_has_the_effects_and_what_stands_apart(lbench: Lbench, write: Write
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
-        (("a.json",), "name two sessions or more to compare, got 1"),
+        (("a.json",), "sessions to compare must be at least 2, got 1"),
         (("a.json", "a.json"), "is the same session as"),
         (("a.json", "none.json"), "none.json: no such file or folder"),
         (("a.json", "torn.json"), "torn.json is not an lbench session, or is torn"),
         (("a.json", "foreign.json"), "foreign.json is not an lbench session"),
         (("a.json", "other.json"), "no workload with the same parameters in common"),
         (("a.json", "b.json", "--fail-if-slower", "fast"), "--fail-if-slower must be a share from 0%"),
-        (("a.json", "b.json", "--fail-if-slower", "5"), "write a share with its sign, as in 5%"),
+        (
+            ("a.json", "b.json", "--fail-if-slower", "5"),
+            "--fail-if-slower must be a share with its sign, for example 5%, got 5",
+        ),
         (("a.json", "failed.json"), "nothing to compare: failed, processes: a task failed"),
     ],
 )

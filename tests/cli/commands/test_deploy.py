@@ -254,7 +254,7 @@ def test_a_workload_of_a_file_is_never_replaced_by_saying_nothing_of_it(
         (("--ephemeral", "99999"), "--ephemeral must be from 512 to 10240 MB, got 99999"),
         (("--package", "none.zip"), "none.zip does not exist"),
         (("--package", "old.zip"), f"old.zip was made by lbench 0.0.1, this is {__version__}"),
-        (("--package", "ancient.zip"), "ancient.zip is for Python 3.9: it must be for one of 3.12"),
+        (("--package", "ancient.zip"), "the Python of ancient.zip must be one of 3.12"),
         (("--region", "nowhere land"), "region"),
         (("--region", ""), "--region must be an AWS region"),
     ],

@@ -28,7 +28,7 @@ def test_the_options_at_80_columns_and_again_from_the_kept_sample(
     assert max(map(len, table)) <= 80
     for name in ("this machine, 1 worker", "Lambda 1,769 MB cold", "EC2 c7i.xlarge", "Fargate"):
         assert any(name in line for line in table), name
-    assert "hangs most on what is assumed of" in done.stdout
+    assert "depends most on the assumed values of" in done.stdout
     assert "AWS's free tier" in done.stdout
 
     again = json.loads(lbench("estimate", *_PROBE, "--runs", "10/day", "--json").stdout)

@@ -260,7 +260,7 @@ def test_objects_at_another_endpoint_are_not_looked_for_here(aws_lambda: Any) ->
     place_left(above="", bucket="mine", region="us-east-1", endpoint="http://minio.example:9000")
     done = collect("--yes")
     text = " ".join(done.output.split())
-    assert code(done) == 1 and "ask again where the S3 endpoint is http://minio.example:9000" in text
+    assert code(done) == 1 and "where the S3 endpoint is http://minio.example:9000: run it again there" in text
 
 
 def journal(folder: Path, settings: dict[str, Any]) -> None:

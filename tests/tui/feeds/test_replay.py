@@ -228,7 +228,7 @@ def test_a_step_from_the_end_stands_still_a_little_before_it(recorded: Path, clo
 
 
 def test_an_invalid_speed_is_refused(recorded: Path) -> None:
-    with pytest.raises(InputError, match="more than 0"):
+    with pytest.raises(InputError, match="must be above 0 and at most 1,000,000, got 0"):
         RecordedFeed.of(recorded, speed=0.0)
 
 

@@ -50,7 +50,7 @@ def tls(tmp_path: Path) -> dict[str, str]:
         ({"scheduler_file": "/"}, "scheduler_file=/: that is a folder"),
         ({"scheduler_file": "/dev/zero"}, "it is not a regular file"),
         ({"scheduler": "tls://a:1", "scheduler_file": __file__}, "not both"),
-        ({"scheduler_file": __file__}, "is no scheduler's file"),
+        ({"scheduler_file": __file__}, "is not a scheduler file"),
         ({"ca": __file__}, "go together"),
         ({"ca": __file__, "cert": __file__, "key": __file__}, "are for a scheduler"),
         ({"scheduler": "tcp://127.0.0.1:1", "ca": __file__, "cert": __file__, "key": __file__}, "do not apply"),
