@@ -23,7 +23,7 @@ from lbench.analysis.statistics import Estimate
 from lbench.engine.cost.charges import CostItems, RunCost
 from lbench.engine.session.view import RunView, SessionView, fold
 from lbench.errors import InputError
-from tests.analysis.sweeps import sweep_session
+from tests.analysis.sweeps import ENVIRONMENT, sweep_session
 
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
 
@@ -64,6 +64,20 @@ def test_the_crossing_of_two_curves_has_its_median_its_interval_and_its_resample
     assert one.root.low < 6 / 0.7 < one.root.high
     assert one.root.high / one.root.low < 1.15
     assert (one.root.kind, one.root.count, one.root.missing) == ("95 %", 6, 0.0)
+
+
+def test_curves_of_several_machines_are_apart_and_named_by_them() -> None:
+    points: list[tuple[dict[str, Any], dict[str, list[float]]]] = [
+        ({"n_trees": at}, {"processes": [1.0 * at] * 3}) for at in (1, 2, 4)
+    ]
+    views = [
+        sweep_session(points, identity=name, environment=msgspec.structs.replace(ENVIRONMENT, hostname=name))
+        for name in ("desk", "rack")
+    ]
+    (found,) = scalings(views, bill)
+    assert [(one.machine, len(one.points)) for one in found.series] == [("desk", 3), ("rack", 3)]
+    (found,) = scalings(views[:1], bill)
+    assert [one.machine for one in found.series] == [None]
 
 
 def test_the_same_sweep_gives_the_same_crossing() -> None:
