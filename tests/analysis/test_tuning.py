@@ -115,6 +115,35 @@ def test_more_than_one_vcpu_pays_only_for_tasks_that_are_parallel_inside() -> No
     assert "3,538 MB is 1.18× (once; not settled) as fast as" in memory_text([base, single])
 
 
+def test_what_more_memory_brought_is_settled_by_enough_repeats() -> None:
+    base, other = (
+        msgspec.structs.replace(one(mb, 8, seconds, 1.0), times_s=tuple(seconds + 0.01 * n for n in range(8)))
+        for mb, seconds in ((1769, 2.0), (3538, 1.5))
+    )
+    assert "3,538 MB is 1.33× (95 %: 1.29–1.36) as fast as 1,769 MB for 1.00× the dollars" in memory_text([base, other])
+
+
+@pytest.mark.parametrize(
+    ("others", "named"),
+    [
+        (3, "512 MB × 4 tasks, 512 MB × 5 tasks and 512 MB × 6 tasks"),
+        (4, "512 MB × 4 tasks, 512 MB × 5 tasks, 512 MB × 6 tasks and 1 other"),
+        (6, "512 MB × 4 tasks, 512 MB × 5 tasks, 512 MB × 6 tasks and 3 others"),
+    ],
+)
+def test_the_first_three_that_are_as_good_are_named_and_the_others_counted(others: int, named: str) -> None:
+    fast = one(1769, 8, 1.0, 1.0)
+    alike = [
+        msgspec.structs.replace(one(512, 4 + n, 1.001, 2.0), times_s=(0.9, 1.001, 1.1), usds=(1.9, 2.0, 2.1))
+        for n in range(others)
+    ]
+    measured = [msgspec.structs.replace(fast, times_s=(0.95, 1.0, 1.05), usds=(0.99, 1.0, 1.01)), *alike]
+    assert caveats(measured)[0] == f"fastest: 1,769 MB × 8 tasks cannot be distinguished from {named}"
+    assert tuning_sentence(measured, "emulated", "emulated").startswith(
+        "fastest and cheapest: 1,769 MB × 8 tasks, 1.00 s, not settled, "
+    )
+
+
 def test_a_pick_is_not_claimed_beyond_its_interval() -> None:
     fast, slow = one(1769, 8, 1.0, 2.0), one(885, 8, 3.0, 1.0)
     fast = msgspec.structs.replace(fast, times_s=(0.98, 1.0, 1.02), usds=(1.99, 2.0, 2.01))
