@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 
 from lbench.analysis.comparison import compare
@@ -15,6 +16,7 @@ from lbench.analysis.prediction import (
     predict_lambda,
     predicted_sentence,
     predictions,
+    quantile_ends,
     unpredicted_text,
 )
 from lbench.analysis.statistics import Estimate
@@ -49,6 +51,15 @@ def test_as_many_environments_as_tasks_shorten_a_job_to_little_more_than_its_lon
     for one in (line.cold, line.warm):
         assert one.makespan_s.low is not None and one.makespan_s.high is not None
         assert one.makespan_s.low < one.makespan_s.value < one.makespan_s.high
+
+
+def test_few_replications_have_a_wider_interval() -> None:
+    """One more value falls between the ends with their confidence: of 39, 95 % are between the least and the greatest."""
+    values = np.arange(1.0, 40.0)
+    found = quantile_ends(values, 0.95)
+    assert (found.low, found.value, found.high) == (pytest.approx(1), 20, pytest.approx(39))
+    narrow = quantile_ends(values, 0.5)
+    assert (narrow.low, narrow.high) == (10, 30)
 
 
 def test_the_cost_is_that_of_the_billed_time(runs: Callable[..., list[RunView]]) -> None:
