@@ -86,6 +86,32 @@ def test_a_terminal_has_the_palette_of_its_colours(colours: int, dark: Palette, 
     assert (palette_of(DARK.name, colours), palette_of(LIGHT.name, colours)) == (dark, light)
 
 
+def luminance(colour: str) -> float:
+    """As WCAG defines it: https://www.w3.org/TR/WCAG22/#dfn-relative-luminance"""
+    parts = [part / 255 for part in bytes.fromhex(colour[1:])]
+    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def contrast(colour: str, ground: str) -> float:
+    low, high = sorted((luminance(colour), luminance(ground)))
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("palette", [DARK, LIGHT, DARK_256, LIGHT_256], ids=lambda one: one.ground)
+def test_what_is_quiet_can_be_read_and_stands_back(palette: Palette) -> None:
+    for name in ("quiet", "text", "bright", "right", "wrong", "key", "predicted"):
+        assert contrast(getattr(palette, name), palette.ground) >= 3, name
+    assert all(contrast(accent, palette.ground) >= 3 for accent in palette.accents)
+    assert contrast(palette.text, palette.ground) > 2 * contrast(palette.quiet, palette.ground)
+
+
+@pytest.mark.parametrize("palette", [DARK_16, LIGHT_16], ids=lambda one: one.ground)
+def test_with_sixteen_colours_what_is_quiet_is_the_grey_between_text_and_ground(palette: Palette) -> None:
+    assert len({palette.quiet, palette.text, palette.ground}) == 3
+    assert contrast(palette.quiet, palette.ground) > 2.8  # the darker of the two greys that there are
+
+
 def written(app: LbenchApp) -> Iterator[Segment]:
     """What the part in focus, or the command palette, writes."""
     places = [app.focused, *app.screen.query("CommandList")]

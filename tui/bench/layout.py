@@ -128,14 +128,35 @@ def _columns(places: dict[str, Region], body: Region, wanted: Wanted) -> tuple[i
     half = (body.width - _GAP) // 2
     left = Region(0, body.y, half, body.height)
     right = Region(half + _GAP, body.y, body.width - half - _GAP, body.height)
-    shown = _chosen(len(wanted.lanes), 2, wanted.favourite)
-    rest = _timelines(places, left, wanted, shown[:1], 0, _PICTURE if wanted.picture else 0)
+    under = (_PICTURE if wanted.picture else 0, _INSPECT)
+    shown, cut = _in_two(wanted, body.height, under)
+    rest = _timelines(places, left, wanted, shown[:cut], 0, under[0])
     if wanted.picture and rest.height >= 4:
         places["preview"] = rest
-    rest = _timelines(places, right, wanted, shown[1:], 1, _INSPECT)
+    rest = _timelines(places, right, wanted, shown[cut:], cut, under[1])
     if wanted.lanes and rest.height >= 4:
         places["inspect"] = Region(rest.x, rest.y, rest.width, min(rest.height, _INSPECT))
     return shown
+
+
+def _in_two(wanted: Wanted, height: int, under: tuple[int, int]) -> tuple[tuple[int, ...], int]:
+    """The timelines of two columns, and how many of them are left; more than one in a column only with all their lanes.
+
+    A picture, which takes what its column leaves, gets as much as it can.
+    """
+    many = len(wanted.lanes)
+    for most in range(min(_MOST, many), 2, -1):
+        shown = _chosen(many, most, wanted.favourite)
+        fitting: dict[int, tuple[int, ...]] = {}
+        for cut in range(1, most):
+            columns = (shown[:cut], shown[cut:])
+            needed = [sum(2 + wanted.lanes[one] for one in column) for column in columns]
+            over = [max(0, rows + below - height) for rows, below in zip(needed, under, strict=True)]
+            if all(len(column) == 1 or not rows for column, rows in zip(columns, over, strict=True)):
+                fitting[cut] = (max(over), needed[0] if wanted.picture else max(needed))
+        if fitting:
+            return shown, min(fitting, key=fitting.__getitem__)
+    return _chosen(many, 2, wanted.favourite), 1
 
 
 def _beside(places: dict[str, Region], body: Region, wanted: Wanted) -> tuple[int, ...]:

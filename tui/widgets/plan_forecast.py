@@ -20,6 +20,8 @@ __all__ = ["PlanForecast"]
 
 _QUIET_S = 0.15  # without a change, before the forecast is made again
 _BUSY_EVERY_S = 5.0
+_ANEW = "working it out"  # figures of another plan than the form's are dimmed, which few colours, or none, do not show
+_BEFORE = "before the errors"
 _LOW = 30  # rows of the screen under which each thing takes one line
 
 
@@ -72,10 +74,11 @@ class PlanForecast(FaultsEnd, Text):
         width = max(20, self.app.size.width - 4)
         low = self.app.size.height < _LOW
         lines = [] if self._forecast is None else self._forecast.lines(width, 4 if low else 9)
-        if self._stale or self._void:
-            lines = [[(text, "hairline") for text, _ in pieces] for pieces in lines]
-        if self._stale:
-            lines = lines or [[("working it out", "quiet")]]
+        if lines and (self._stale or self._void):
+            lines = [[(text, "quiet") for text, _ in pieces] for pieces in lines]
+            lines[0].append((f" · {_ANEW}" if self._stale else f" · {_BEFORE}", "text"))
+        elif self._stale:
+            lines = [[(_ANEW, "quiet")]]
         if self._busy:
             notice = f"! {self._busy}"
             busy = [shorter(notice, width)] if low else sentence_lines(notice, width, indent="  ")

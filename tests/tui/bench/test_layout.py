@@ -1,3 +1,4 @@
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from textual.geometry import Region
@@ -55,12 +56,30 @@ def test_the_picture_takes_the_place_of_the_timeline_on_a_narrow_terminal_when_a
     assert "preview" in arrangement.places and "timeline0" not in arrangement.places
 
 
-def test_the_usual_size_has_two_timelines_the_picture_and_all_of_the_last_timelines_lanes() -> None:
+def test_the_usual_size_has_the_timelines_the_picture_and_all_of_the_last_timelines_lanes() -> None:
     arrangement = arrange(120, 40, THREE)
-    assert arrangement.timelines == (1, 2)
-    assert arrangement.places["timeline1"].height == 9
+    assert arrangement.timelines == (0, 1, 2)
+    assert arrangement.places["timeline2"].height == 9
     assert arrangement.places["preview"].height >= 8
     assert {"cold", "warm", "cost", "inspect"} <= set(arrangement.places)
+
+
+@pytest.mark.parametrize("lanes", [(1, 2, 2), (1, 2, 8), (1, 1, 2)])
+@pytest.mark.parametrize(("height", "picture"), [(40, True), (40, False), (30, False), (50, True)])
+def test_two_columns_show_a_third_timeline_where_one_of_them_has_room(
+    lanes: tuple[int, ...], height: int, picture: bool
+) -> None:
+    arrangement = arrange(120, height, Wanted(backends=4, lanes=lanes, picture=picture, cold=True, warnings=2))
+    places = arrangement.places
+    assert arrangement.timelines == (0, 1, 2)
+    assert [places[f"timeline{number}"].height for number in (0, 1)] == [1 + lanes[0], 1 + lanes[1]]
+    assert "preview" not in places or places["preview"].height >= 8
+    assert places["inspect"].height >= 6
+
+
+def test_a_third_timeline_takes_no_lanes_of_others_and_nothing_of_a_small_picture() -> None:
+    assert arrange(120, 30, Wanted(backends=3, lanes=(1, 2, 2), picture=True, favourite=2)).timelines == (1, 2)
+    assert arrange(120, 40, Wanted(backends=3, lanes=(12, 9, 9), favourite=2)).timelines == (1, 2)
 
 
 def test_a_large_terminal_shows_all_three() -> None:
