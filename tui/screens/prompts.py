@@ -10,6 +10,7 @@ from textual.binding import Binding
 from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Input
+from textual.widgets._toast import ToastRack
 
 from lbench.errors import LbenchError
 from lbench.tui.draw.ink import brief
@@ -30,6 +31,12 @@ class _Ask(Steady, ModalScreen[Result], Generic[Result]):
 
     def __init__(self) -> None:
         super().__init__(classes="ask")
+
+    def on_screen_resume(self) -> None:
+        """Show notes here alone, at the top: those of the screen below may stand where the question does."""
+        for below in self.app.screen_stack[:-1]:
+            for rack in below.query(ToastRack):
+                rack.display = False
 
     def on_resize(self) -> None:
         self.query_one(Prose).fit()
