@@ -17,6 +17,7 @@ from typing import Any
 from textual import events
 from textual.app import App
 from textual.message_pump import MessagePump
+from textual.widgets import Input
 
 __all__ = ["AnswersInputs", "InputQueue"]
 
@@ -33,6 +34,11 @@ class AnswersInputs:
     async def answered(self) -> None:
         """Return once every input has its answer."""
         raise NotImplementedError
+
+
+def _character(event: events.Event) -> str:
+    """What a key writes into a field; "": it does something else, or is no key."""
+    return event.character or "" if isinstance(event, events.Key) and event.is_printable else ""
 
 
 class InputQueue:
@@ -118,8 +124,23 @@ class InputQueue:
                 self._waiting.clear()
             if not self._waiting:
                 return
-            self._admitted = self._waiting.popleft()
+            self._admitted = self._next()
             self._app.post_message(self._admitted)
+
+    def _next(self) -> events.Event:
+        """The next input. Characters that wait for a field are one text: each would have the whole form checked and laid out."""
+        event = self._waiting.popleft()
+        if not (self._app.screen_stack and isinstance(self._app.focused, Input)):
+            return event
+        text = _character(event)
+        while text and self._waiting and (following := _character(self._waiting[0])):
+            text += following
+            self._waiting.popleft()
+        if len(text) < 2:
+            return event
+        event = events.Paste(text)
+        event.set_sender(self._app)  # as a driver does
+        return event
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
