@@ -128,7 +128,7 @@ class InputQueue:
             self._app.post_message(self._admitted)
 
     def _next(self) -> events.Event:
-        """The next input. Characters that wait for a field are one text: each would have the whole form checked and laid out."""
+        """The next input. Characters that wait for a field are one text: for each its form would be laid out."""
         event = self._waiting.popleft()
         if not (self._app.screen_stack and isinstance(self._app.focused, Input)):
             return event

@@ -1,4 +1,4 @@
-"""Characters that come in a burst are written as they were typed, before the keys behind them, and at the cost of one text."""
+"""Characters that come in a burst are written as they were typed, before the keys behind them, as one text."""
 
 from __future__ import annotations
 

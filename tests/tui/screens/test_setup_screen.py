@@ -593,7 +593,7 @@ def are_dimmed(screen: SetupScreen, why: str) -> bool:
     return (
         figures[0][0].startswith("100 tasks")
         and said == (f" · {why}", "text")
-        and {role for _, role in (*figures, *sum(others, []))} == {"quiet"}
+        and {role for line in (figures, *others) for _, role in line} == {"quiet"}
     )
 
 
