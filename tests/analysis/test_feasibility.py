@@ -108,6 +108,83 @@ def test_what_lambda_does_not_allow_is_named_with_the_way_out(changed: Any, what
     assert f"{what} (" in summary_sentence(found, "mine.py:job")
 
 
+def test_every_figure_of_every_row() -> None:
+    """Measured, limit, what is left, and the numbers behind them in one unit."""
+    made = sample(
+        compute_s=[90.0, 45.0],
+        peak_mb=[40, 2560],
+        request_bytes=[3 * MIB, 10],
+        response_bytes=[768, 100],
+        scratch_bytes=500 * MIB,
+        data_bytes=100 * MIB,
+    )
+    found = rows(feasibility(made, package(125, 10), Lognormal(2.0, 0.1)))
+    assert {
+        what: (row.measured, row.limit, headroom_text(row.headroom), row.value, row.most, row.unit, row.verdict)
+        for what, row in found.items()
+    } == {
+        "longest task": ("3 min 00 s on a vCPU", "900 s", "80 %", 180.0, 900, "s", "fits"),
+        "peak memory": ("2,560 MB", "10,240 MB", "75 %", 2560, 10240, "MB", "fits"),
+        "package, unzipped": ("125 MB", "250 MB", "50 %", 125.0, 250.0, "MB", "fits"),
+        "package, zipped": ("10 MB", "50 MB", "80 %", 10.0, 50.0, "MB", "fits"),
+        "largest arguments": ("4.0 MB", "6 MB", "33 %", 4.0, 6.0, "MB", "note"),
+        "largest result": ("1.0 KB", "6 MB", "> 99 %", pytest.approx(1 / 1024), 6.0, "MB", "fits"),
+        "files in /tmp": ("600.0 MB", "10,240 MB", "94 %", 600.0, 10240, "MB", "note"),
+        "tasks at once": ("2", "1,000", "> 99 %", 2, 1000, "tasks", "fits"),
+    }
+    assert {what: row.remedy for what, row in found.items() if row.remedy} == {
+        "largest arguments": "goes through S3: the time and the requests of a PUT and a GET for each task "
+        "with --transport event",
+        "files in /tmp": "deploy with --ephemeral 640: it is charged for",
+    }
+    assert {what: row.detail for what, row in found.items() if row.detail} == {
+        "longest task": "90.0 s here; a core of this machine is taken for 2 vCPUs, at most 2.4",
+        "package, unzipped": "as installed here",
+        "files in /tmp": "100.0 MB of it the data set",
+    }
+
+
+@pytest.mark.parametrize(
+    ("tasks", "text"),
+    [
+        (10, ("fits", "99 %", "")),
+        (11, ("note", "99 %", "a new account has 10: those above it wait for a free environment")),
+        (1000, ("note", "0.0 %", "a new account has 10: those above it wait for a free environment")),
+        (1001, ("note", "–", "those above it wait for a free environment")),
+    ],
+)
+def test_more_tasks_at_once_than_an_account_has_wait(tasks: int, text: tuple[str, str, str]) -> None:
+    made = sample()
+    stage = msgspec.structs.replace(made.stages[0], tasks=tasks)
+    row = rows(feasibility(msgspec.structs.replace(made, stages=[stage]), None, RATIO))["tasks at once"]
+    assert (row.verdict, headroom_text(row.headroom), row.remedy) == text
+
+
+def test_what_was_not_measured_is_called_so() -> None:
+    found = rows(feasibility(sample(scratch_bytes=None, peak_mb=[]), None, RATIO))
+    for what in ("files in /tmp", "peak memory"):
+        row = found[what]
+        assert (row.measured, row.limit, row.verdict, row.headroom) == ("not measured", "10,240 MB", "note", None)
+
+
+@pytest.mark.parametrize(
+    ("host", "inside"),
+    [
+        ("192.168.1.4:5432", True),
+        ("nas.lan:445", True),
+        ("printer.local:80", True),
+        ("db.internal:5432", True),
+        ("db:5432", True),
+        ("8.8.8.8:53", False),
+        ("pypi.example.com:443", False),
+        ("notlan:1.example.org:80", False),
+    ],
+)
+def test_only_private_networks_are_out_of_reach(host: str, inside: bool) -> None:
+    row = rows(feasibility(sample(noticed=[Noticed("network", host)]), None, RATIO))["network"]
+    assert (row.verdict, row.detail) == ("no" if inside else "note", host)
+
+
 def test_a_package_that_is_too_large_names_its_largest_parts() -> None:
     found = feasibility(sample(), package(300), RATIO)
     assert not found.possible
