@@ -13,6 +13,7 @@ import pytest
 
 from lbench.analysis.format import spread_text
 from lbench.analysis.job_model import Job, job_of, what_if
+from lbench.analysis.lambda_options import OnLambda
 from lbench.analysis.option_types import Options, Runs, parse_runs
 from lbench.analysis.options import options_of
 from lbench.analysis.options_text import (
@@ -25,10 +26,12 @@ from lbench.analysis.options_text import (
     usd_cell,
     usd_spread_cell,
 )
+from lbench.analysis.prediction import CONFIDENCE
 from lbench.analysis.statistics import Estimate
 from lbench.config.rented_machines import _file, rented
 from lbench.engine.sampling.model import Sample, SampledStage
 from lbench.engine.session.clusters import ClusterRuns
+from lbench.engine.simulation.environments import cold_share
 from lbench.engine.simulation.parameters import LambdaModel, lambda_model, with_values
 from lbench.errors import InputError
 
@@ -144,6 +147,24 @@ def test_up_to_the_break_even_lambda_costs_less() -> None:
     warm = options_of(job(100, 10.0), parse_runs("1000/day"), model=model).on_lambda.usd
     assert runs <= float(day_usd) / float(warm) + 1
     assert f"Up to {runs:,} run" in break_even_sentence(found)
+
+
+@pytest.mark.parametrize("seconds", [2.0, 10.0])
+def test_the_break_even_is_the_last_number_of_runs_whose_price_is_below_the_machine_s(seconds: float) -> None:
+    """Of so many runs a day some find no warm environment, and cost as much as a cold one."""
+    model = lambda_model()
+    there = OnLambda(job(100, seconds), model, "us-east-1", "x86_64", CONFIDENCE)
+    found = options_of(job(100, seconds), ONCE, model=model)
+    even, memory_mb = found.break_even, found.on_lambda.memory_mb
+    assert even is not None and even.runs is not None and memory_mb is not None
+    cold, warm = (float(there.predict(memory_mb, count).usd) for count in (0, there.places))
+
+    def day_usd(runs: int) -> float:
+        share = cold_share(there.places, runs, model.idle_halving_s.median)
+        return runs * (cold * share + warm * (1 - share))
+
+    assert cold > 1.01 * warm
+    assert day_usd(even.runs) <= float(even.usd_day) < day_usd(even.runs + 1)
 
 
 def test_where_the_break_even_lies_beyond_what_the_machine_can_do_its_interval_may_not() -> None:
