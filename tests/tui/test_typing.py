@@ -9,7 +9,7 @@ from textual import events
 from textual.widgets import Input
 
 from lbench.tui.app import LbenchApp
-from lbench.tui.screens.ask import AskText
+from lbench.tui.screens.prompts import AskText
 from lbench.tui.screens.setup import SetupScreen
 from lbench.tui.widgets import plan_forecast as ahead
 
