@@ -8,7 +8,7 @@ import pytest
 
 from lbench.errors import InputError
 from lbench.tui.app import LbenchApp
-from lbench.tui.screens.ask import AskText
+from lbench.tui.screens.prompts import AskText
 
 
 @pytest.mark.parametrize("by", ["app", "screen", "widget"])
