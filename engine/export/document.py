@@ -138,9 +138,16 @@ def document(view: SessionView, more_warnings: Iterable[Warning_] = (), meta: Me
                 ]
             )
         ),
-        comparisons=[Comparison(one.id, one.runs, one.ended_by, one.rounds, one.text) for one in view.comparisons]
-        or None,
+        comparisons=list(_comparisons(view)) or None,
     )
+
+
+def _comparisons(view: SessionView) -> Iterable[Comparison]:
+    """The comparisons with those of their runs that began: the others are no runs of the document."""
+    begun = {run.id for run in view.started_runs}
+    for one in view.comparisons:
+        runs = [run for run in one.runs if run in begun]
+        yield Comparison(one.id, runs, one.ended_by, one.rounds, one.text)
 
 
 def _unopened(view: SessionView) -> Iterable[str]:
