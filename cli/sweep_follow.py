@@ -8,7 +8,7 @@ from lbench.cli.plan_options import Output
 from lbench.cli.report import bound_lines
 from lbench.cli.sweep_end import measure_points
 from lbench.cli.sweep_report import print_sweep
-from lbench.cli.sweep_run import Earlier, SweepMeasurement, points_left, stopped_sweep
+from lbench.cli.sweep_run import Earlier, SweepMeasurement, points_left, refuse_unreplayable, stopped_sweep
 from lbench.engine.model import point_text
 from lbench.engine.plan.sweep import SweepPlan
 from lbench.errors import count_text
@@ -31,6 +31,7 @@ def measure_sweep(sweep: SweepPlan, on_hangup: str, output: Output, *, more: int
     Raises:
         InputError: no point could be measured.
     """
+    refuse_unreplayable([sweep.at(point, "") for point in sweep.points])
     earlier = None if fresh else stopped_sweep(sweep, more)
     identity = sweep.new_id() if earlier is None else earlier.id
     lines = [_head(sweep), *bound_lines(sweep.at(sweep.points[-1], identity))]

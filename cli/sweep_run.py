@@ -21,13 +21,16 @@ from lbench.cli.progress import Progress
 from lbench.engine.billing.bill import run_bill
 from lbench.engine.journal.events import ComparisonEnded, Event, Warned
 from lbench.engine.journal.lock import is_live
+from lbench.engine.measure.simulated_job import refuse_unknown
 from lbench.engine.model import point_text
+from lbench.engine.plan.plan import Plan, resolve_params
 from lbench.engine.plan.sweep import Point, SweepPlan
 from lbench.engine.plan.validate import validate
 from lbench.engine.service.client import Follower
 from lbench.engine.session.sweeps import recent_sweeps
 from lbench.engine.session.view import SessionView, load_folder
 from lbench.errors import InputError, LbenchError, count_text
+from lbench.workloads import registry
 
 __all__ = [
     "Earlier",
@@ -37,6 +40,7 @@ __all__ = [
     "done_points",
     "earlier_sessions",
     "points_left",
+    "refuse_unreplayable",
     "stopped_sweep",
 ]
 
@@ -81,6 +85,23 @@ def stopped_sweep(sweep: SweepPlan, more: int) -> Earlier | None:
     if added_point(sweep, earlier.id, earlier.views, more) is None:
         return None  # it is whole: the same command measures it once more
     return earlier
+
+
+def refuse_unreplayable(plans: Sequence[Plan]) -> None:
+    """Refuse points for none of which `simulated` has a run to replay; where it has some, the others fail alone.
+
+    Raises:
+        InputError: why the first of them cannot be replayed.
+    """
+    first: InputError | None = None
+    for plan in plans:
+        try:
+            refuse_unknown(plan, registry.limits(registry.describe(plan.workload), resolve_params(plan)))
+            return
+        except InputError as error:
+            first = first or error
+    if first is not None:
+        raise first
 
 
 def done_points(view: SessionView) -> list[Point]:
@@ -171,6 +192,10 @@ class PointsMeasurement(Measurement):
         """What is left to measure, and where it goes on; None: nothing, it is whole."""
         return None
 
+    def plan_at(self, point: Point) -> Plan:
+        """The plan of a point that begins."""
+        return self._sweep.at(point, self._identity)
+
     def announce(self, point: Point, number: int, count: int) -> str:
         """The line that a point begins with."""
         return f"point {number}/{count}: {point_text(point)}"
@@ -228,7 +253,7 @@ class PointsMeasurement(Measurement):
     def _send(self, follower: Follower) -> None:
         assert self._point is not None
         self._send_s, self._ended = 0.0, False
-        plan = self._sweep.at(self._point, self._identity)
+        plan = self.plan_at(self._point)
         if plan.max_usd is not None:
             plan = msgspec.structs.replace(plan, max_usd=float(Decimal(str(plan.max_usd)) - self._spent()))
         follower.start(plan, last=False)

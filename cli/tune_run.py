@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 from rich.text import Text
 
-from lbench.analysis.format import interval_text, interval_title, percent_text, seconds_text, usd_estimate_text
+from lbench.analysis.format import interval_text, interval_title, listed, percent_text, seconds_text, usd_estimate_text
 from lbench.analysis.resumption import joined, whole_comparisons
 from lbench.analysis.tuning import (
     LEAST_RUNS,
@@ -33,11 +33,11 @@ from lbench.cli.documents import TUNE
 from lbench.cli.plan_options import Output
 from lbench.cli.progress import Progress
 from lbench.cli.sweep_end import measure_points
-from lbench.cli.sweep_run import Earlier, PointsMeasurement, done_points, earlier_sessions
+from lbench.cli.sweep_run import Earlier, PointsMeasurement, done_points, earlier_sessions, refuse_unreplayable
 from lbench.cli.tables import Column, print_line, print_table
 from lbench.config.limits import limits as lambda_limits
 from lbench.engine.backends.lambda_.emulated import supported_environments
-from lbench.engine.backends.settings import EmulatedSettings, LambdaSettings
+from lbench.engine.backends.settings import EmulatedSettings, LambdaSettings, SimulatedSettings
 from lbench.engine.billing.bill import run_bill
 from lbench.engine.billing.estimate import quotes
 from lbench.engine.cost.format import usd_short
@@ -61,6 +61,7 @@ class TunePlan(msgspec.Struct, frozen=True):
     sweep: SweepPlan
     candidates: tuple[tuple[Candidate, int], ...]
     environments: int | None = None  # of each candidate, where the emulator would give small sizes more of them
+    unrecorded: tuple[int | None, ...] = ()  # numbers of tasks that `simulated` has no run of
 
 
 def _point(candidate: Candidate) -> Point:
@@ -93,6 +94,7 @@ def tune_plan(base: Plan, over: Sequence[str]) -> TunePlan:
         tasks = [plan.tasks]
     else:
         tasks = list(dict.fromkeys(max(1, round(usual * factor)) for factor in (1, 0.5, 0.25, 2)))
+    tasks, unrecorded = _replayable(plan, tasks, named="tasks" in axes)
     sweep = SweepPlan(plan, (), "")  # validates candidates; the environments follow from those that are valid
     found: dict[tuple[int, int], Candidate] = {}
     why: InputError | None = None
@@ -116,7 +118,26 @@ def tune_plan(base: Plan, over: Sequence[str]) -> TunePlan:
         choice = plan.backends[0]
         alike = msgspec.structs.replace(choice, settings=choice.settings | {"concurrency": environments})
         plan = msgspec.structs.replace(plan, backends=[alike])
-    return TunePlan(SweepPlan(plan, (), f"{TUNE}{definition(plan, candidates)}"), candidates, environments)
+    return TunePlan(SweepPlan(plan, (), f"{TUNE}{definition(plan, candidates)}"), candidates, environments, unrecorded)
+
+
+def _replayable(
+    plan: Plan, tasks: Sequence[int | None], *, named: bool
+) -> tuple[list[int | None], tuple[int | None, ...]]:
+    """The numbers of tasks that can be measured, and those that `simulated` has no recorded run of.
+
+    Raises:
+        InputError: a `named` one has none, or all have none.
+    """
+    missing: dict[int | None, InputError] = {}
+    for count in tasks:
+        try:
+            refuse_unreplayable([msgspec.structs.replace(plan, tasks=count)])
+        except InputError as error:
+            missing[count] = error
+    if missing and (named or len(missing) == len(tasks)):
+        raise next(iter(missing.values()))
+    return [count for count in tasks if count not in missing], tuple(missing)
 
 
 def _environments(plan: Plan, memory_mb: int) -> int | None:
@@ -246,6 +267,17 @@ class _TuneMeasurement(PointsMeasurement):
             return None
         return f"the next candidate is {candidate.memory_mb:,} MB × {count_text(self._tasks[candidate], 'task')}"
 
+    def plan_at(self, point: Point) -> Plan:
+        """The candidate's plan; measured again on `simulated` with another seed: the same one would repeat its runs."""
+        plan = super().plan_at(point)
+        settings = settings_of(plan.backends[0])
+        again = self._tried.count(candidate_at(point)) - 1
+        if again < 1 or not isinstance(settings, SimulatedSettings):
+            return plan
+        seed = (plan.seed if settings.seed is None else settings.seed) + again
+        choice = msgspec.structs.replace(plan.backends[0], settings=plan.backends[0].settings | {"seed": seed})
+        return msgspec.structs.replace(plan, backends=[choice])
+
     def announce(self, point: Point, number: int, count: int) -> str:
         """The candidate with what it is expected to take and cost."""
         candidate = self._tried[-1]
@@ -287,6 +319,11 @@ def measure_tuning(tune: TunePlan, on_hangup: str, output: Output, *, fresh: boo
         lines.append(
             f"each candidate has {count_text(tune.environments, 'environment')}: what this machine carries of {largest:,} MB"
             f" (-b {label}:concurrency=N sets another number)"
+        )
+    if tune.unrecorded:
+        counts = listed([f"{count:,}" for count in sorted(filter(None, tune.unrecorded))])
+        lines.append(
+            f"left out, as {label} has no recorded run of so many to replay: tasks {counts} (--answers compute needs none)"
         )
     if earlier is not None:
         known = len(tried(earlier.views))

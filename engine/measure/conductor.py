@@ -137,7 +137,7 @@ class Conductor:
             elif catalog.is_cluster(choice.name):
                 self._journal.write(Phase(f"looking for {choice.label}"))
             job.found[choice.label] = await survey_choice(choice, plan, at_once)
-        refuse_unknown(job)
+        refuse_unknown(job.plan, job.limits)
 
     # -- the runs
 

@@ -10,8 +10,9 @@ from lbench.engine.backends.settings import SimulatedSettings
 from lbench.engine.measure.setup import Common
 from lbench.engine.plan.function import is_function
 from lbench.engine.plan.plan import BackendChoice, Plan, settings_of
-from lbench.errors import BackendError, InputError
-from lbench.workloads.model import Job
+from lbench.errors import BackendError, InputError, count_text
+from lbench.workloads import registry
+from lbench.workloads.model import Job, Limits
 
 if TYPE_CHECKING:
     from lbench.engine.backends.simulated.backend import SimulatedBackend
@@ -30,20 +31,20 @@ class SimulatedJob:
     batched: bool = False  # whether its tasks are batches already
 
 
-def refuse_unknown(job: Common) -> None:
-    """Refuse a plan whose simulated backends would have nothing to replay.
+def refuse_unknown(plan: Plan, limits: Limits) -> None:
+    """Refuse a plan whose simulated backends would have nothing to replay. `limits`: of its job.
 
     Raises:
         InputError: no run of this work is recorded, and the plan records none.
     """
-    chosen = [choice for choice in job.plan.backends if _replays(choice, job.plan)]
-    measured = any(catalog.origin(choice.name) != "simulated" and choice.name != "loop" for choice in job.plan.backends)
+    chosen = [choice for choice in plan.backends if _replays(choice, plan)]
+    measured = any(catalog.origin(choice.name) != "simulated" and choice.name != "loop" for choice in plan.backends)
     if not chosen or measured:
         return
     from lbench.engine.measure.stage_replay import find_recording
 
-    if find_recording(job.plan, job.limits, 1.0) is None:
-        raise InputError(_nothing(chosen[0].label, job))
+    if find_recording(plan, limits, 1.0) is None:
+        raise InputError(_nothing(chosen[0].label, plan))
 
 
 def simulated_job(job: Common, choice: BackendChoice, backend: SimulatedBackend) -> SimulatedJob:
@@ -64,7 +65,7 @@ def simulated_job(job: Common, choice: BackendChoice, backend: SimulatedBackend)
         return SimulatedJob(steps, computed=False, check="not computed: what these tasks return is known beforehand")
     found = find_recording(job.plan, job.limits, backend.core_ratio)
     if found is None:
-        raise BackendError(_nothing(choice.label, job))
+        raise BackendError(_nothing(choice.label, job.plan))
     if found.import_s is not None:
         backend.imports(found.import_s * backend.core_ratio)
     return SimulatedJob(
@@ -85,8 +86,9 @@ def _replays(choice: BackendChoice, plan: Plan) -> bool:
     return settings.answers == "replay" and not known_workload(plan.workload, plan.params)
 
 
-def _nothing(label: str, job: Common) -> str:
+def _nothing(label: str, plan: Plan) -> str:
+    tasks = "" if plan.tasks is None else f" in {count_text(plan.tasks, 'task')}"
     return (
-        f"{label} has no recorded run of {job.description.name} with these parameters to replay: run it here with "
-        "-b sequential, before or beside it, or compute the answers with --answers compute"
+        f"{label} has no recorded run of {registry.describe(plan.workload).name} with these parameters{tasks} to replay: "
+        "record one with -b sequential first, or compute the answers with --answers compute"
     )

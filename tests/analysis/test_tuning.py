@@ -231,7 +231,7 @@ def test_all_emulated_candidates_have_as_many_environments(monkeypatch: pytest.M
     assert own.environments is None and own.sweep.base.backends[0].settings["concurrency"] == 3
     monkeypatch.setattr("lbench.cli.tune_run.usable_cores", lambda: 0.5)
     assert tune_plan(plan("emulated"), ["memory=512,1769"]).environments == 1
-    assert tune_plan(plan("simulated"), ["memory=512,1769"]).environments is None
+    assert tune_plan(plan("simulated:answers=compute"), ["memory=512,1769"]).environments is None
 
 
 @pytest.mark.parametrize(

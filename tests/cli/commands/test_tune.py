@@ -51,6 +51,11 @@ def test_a_stopped_tuning_goes_on_where_it_was(lbench: Lbench, started: Started)
     runs = [(run["sweep"]["point"]["memory"], run["status"], "/" in run["id"]) for run in document["runs"]]
     assert runs[:4] == [(1769, "ok", True)] * 4  # of the first session
     assert {status for _, status, _ in runs} == {"ok"} and len(runs) <= 20
+    seeds: dict[int, list[int]] = {}
+    for run in document["runs"]:
+        seeds.setdefault(run["sweep"]["point"]["memory"], []).append(run["backend_settings"]["seed"])
+    # What is measured again has another seed: with the same one the model would give the same times once more.
+    assert all(set(Counter(own).values()) == {4} for own in seeds.values())
     assert {one["memory_mb"]: one["runs"] % 4 for one in document["tuning"]["candidates"]} == {885: 0, 1769: 0}
 
 
@@ -67,3 +72,25 @@ def test_what_cannot_be_tuned_is_one_line_and_exit_2(lbench: Lbench, arguments: 
     done = lbench("tune", *arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert why in done.stderr and done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", [("tune",), ("sweep", "--over", "tasks=2,4")])
+def test_what_simulated_has_no_run_of_is_said_once_before_anything_is_tried(
+    lbench: Lbench, command: tuple[str, ...]
+) -> None:
+    done = lbench(*command, "mandelbrot", "-p", "size=20", "-b", "simulated")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.count("\n") == 1 and "-b sequential" in done.stderr and "--answers compute" in done.stderr
+    assert json.loads(lbench("sessions", "--json").stdout) == []
+
+
+def test_a_tuning_leaves_out_the_numbers_of_tasks_that_simulated_has_no_run_of(lbench: Lbench) -> None:
+    job = ("mandelbrot", "-p", "size=20")
+    assert lbench("run", *job, "--tasks", "10", "-b", "sequential", "--repeats", "1").returncode == 0
+    tune = ("tune", *job, "-b", "simulated", "--over", "memory=885,1769", "--json")
+    refused = lbench(*tune, "--over", "tasks=3,10")
+    assert refused.returncode == 2 and "in 3 tasks" in refused.stderr and refused.stderr.count("\n") == 1
+    done = lbench(*tune)
+    assert done.returncode == 0 and "✘" not in done.stderr
+    assert "left out, as simulated has no recorded run of so many to replay: tasks 5, 20 and 40 (" in done.stderr
+    assert {run["tasks"] for run in json.loads(done.stdout)["runs"]} == {10}
