@@ -236,6 +236,7 @@ def _scaling(
                     kept.points.append(_predicted_point(place, predicted, temperature))
                     kept.partial |= predicted.exchanges
     parameter = axis not in SETTING_AXES
+    _share_failures(collected)
     series = _series(list(collected.values()), parameter)
     places = tuple(sorted(groups))
     used, excluded = _comparable(series)
@@ -271,6 +272,16 @@ def _scaling(
         ),
         excluded=tuple(excluded),
     )
+
+
+def _share_failures(collected: dict[tuple[str | None, str, Temperature | None], _Collected]) -> None:
+    """Give the places where a backend failed before it was cold or warm to its cold and its warm repeats."""
+    for (machine, label, temperature), one in list(collected.items()):
+        twins = [own for key, own in collected.items() if key[:2] == (machine, label) and key[2] is not None]
+        if temperature is None and twins and all(point.makespan_s is None for point in one.points):
+            for twin in twins:
+                twin.points += one.points
+            del collected[machine, label, temperature]
 
 
 def _best(sessions: Mapping[int, list[RunView]], hosts: list[str | None]) -> dict[int, list[RunView]]:

@@ -168,11 +168,7 @@ def scaling_notes(scaling: Scaling) -> list[str]:
                 )
     lines += [f"{axis_text(scaling, mark.at)}: {mark.text}" for mark in scaling.marks]
     for series in scaling.series:
-        failed = [
-            axis_text(scaling, point.at)
-            for point in series.points
-            if point.makespan_s is None and not (point.unfinished and point.error is None)
-        ]
+        failed = [axis_text(scaling, at) for at in series.failed]
         if failed and series.main:
             why = next((point.error for point in series.points if point.error), None)
             lines.append(f"{series.name}: no right answer at {', '.join(failed)}{f': {why}' if why else ''}")

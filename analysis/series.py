@@ -37,6 +37,11 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
     paused: int = 0  # repeats that ended well, but were paused
     stopped: int = 0  # repeats without an end of their own, or under way
 
+    @property
+    def failed(self) -> bool:
+        """Whether it was run here without one right answer, and was not merely stopped."""
+        return self.makespan_s is None and not (self.stopped == self.repeats and self.error is None)
+
 
 class Series(msgspec.Struct, frozen=True, kw_only=True):
     """One backend, or its cold or its warm repeats, along the axis; points ascend."""
@@ -62,6 +67,11 @@ class Series(msgspec.Struct, frozen=True, kw_only=True):
     def local(self) -> bool:
         """Whether it runs on a machine that could be rented."""
         return self.origin == "measured" and all(point.usd is None for point in self.points)
+
+    @property
+    def failed(self) -> tuple[float, ...]:
+        """The places where it failed: no line may pass over them."""
+        return tuple(point.at for point in self.points if point.failed)
 
     def at(self, place: float) -> Point | None:
         return next((point for point in self.points if point.at == place), None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 from lbench.analysis.format import place_number
@@ -33,10 +34,11 @@ def sweep_figures(scaling: Scaling, prefix: str) -> list[Figure]:
     by_line = colours_of(list(dict.fromkeys(kinds)))
     colours = {one.name: by_line[_line_key(one)] for one in scaling.series}
     label = scaling.axis.replace("_", " ")
+    crosses = "; ×: no right answer there" if any(one.failed for one in scaling.series) else ""
     figures = [
         make_figure(
             f"{prefix}-time",
-            f"Makespan against {label}: medians with their intervals, one line a backend and machine",
+            f"Makespan against {label}: medians with their intervals, one line a backend and machine{crosses}",
             lambda: _along(scaling, colours, lambda p: p.makespan_s, f"{label}", "makespan (s)", log_y=True),
         )
     ]
@@ -44,7 +46,7 @@ def sweep_figures(scaling: Scaling, prefix: str) -> list[Figure]:
         figures.append(
             make_figure(
                 f"{prefix}-speedup",
-                f"Speedup against {scaling.baseline} along {label}",
+                f"Speedup against {scaling.baseline} along {label}{crosses}",
                 lambda: _along(scaling, colours, lambda p: p.speedup, label, f"times as fast as {scaling.baseline}"),
             )
         )
@@ -52,7 +54,7 @@ def sweep_figures(scaling: Scaling, prefix: str) -> list[Figure]:
         figures.append(
             make_figure(
                 f"{prefix}-cost",
-                f"Dollars of a run against {label}; of a local run the rent of an equal machine while it lasts",
+                f"Dollars of a run against {label}; of a local run the rent of an equal machine while it lasts{crosses}",
                 lambda: _along(scaling, colours, lambda p: p.usd or p.rent_usd, label, "US dollars a run", log_y=True),
             )
         )
@@ -74,10 +76,16 @@ def _along(
     log_y: bool = False,
 ) -> Any:
     figure, (axes,) = new_axes(3.2)
+    crosses: dict[float, int] = {}
     for number, one in enumerate(scaling.series):
         points = [(point.at, found) for point in one.points if (found := value(point)) is not None and found.value > 0]
-        if points:
-            _line(axes, one, points, colours[one.name], "os^Dv<>"[number % 7])
+        if not points:
+            continue
+        _line(axes, one, points, colours[one.name], "os^Dv<>"[number % 7])
+        for at in one.failed:  # on the axis, each above the others of its place
+            crosses[at] = crosses.get(at, 0) + 1
+            height = 0.03 + 0.05 * (crosses[at] - 1)
+            axes.plot([at], [height], "x", transform=axes.get_xaxis_transform(), color=colours[one.name], markersize=6)
     if scaling.places[0] > 0 and len(scaling.places) > 1 and scaling.places[-1] / scaling.places[0] >= 4:
         axes.set_xscale("log")
         _plain_ticks(axes, scaling.places)
@@ -107,12 +115,19 @@ def ticks_of(places: Sequence[float]) -> list[float]:
 
 
 def _line(axes: Any, one: Series, points: list[tuple[float, Estimate]], colour: str, marker: str) -> None:
-    x = [at for at, _ in points]
+    """A curve with its band, broken where the backend failed."""
     style = "--" if one.origin == "predicted" else ":" if one.temperature == "cold" else "-"
-    axes.plot(x, [found.value for _, found in points], style, color=colour, marker=marker, markersize=4, label=one.name)
-    low = [found.value if found.low is None else max(found.low, found.value / 1e3) for _, found in points]
-    high = [found.value if found.high is None else found.high for _, found in points]
-    axes.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
+    label: str | None = one.name
+    for first, last in pairwise((-math.inf, *one.failed, math.inf)):
+        piece = [(at, found) for at, found in points if first < at < last]
+        if not piece:
+            continue
+        x = [at for at, _ in piece]
+        axes.plot(x, [found.value for _, found in piece], style, color=colour, marker=marker, markersize=4, label=label)
+        low = [found.value if found.low is None else max(found.low, found.value / 1e3) for _, found in piece]
+        high = [found.value if found.high is None else found.high for _, found in piece]
+        axes.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
+        label = None
 
 
 def front_figure(found: Sequence[Tuned], backend: str, name: str) -> Figure:

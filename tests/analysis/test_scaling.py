@@ -720,3 +720,14 @@ def test_one_comparison_of_backends_with_different_workers_is_no_sweep(make_even
         run.started.settings["concurrency"] = 1 if run.planned.backend == "sequential" else 2
     with pytest.raises(InputError, match="nothing was swept"):
         scalings([view], bill)
+
+
+def test_a_backend_that_failed_before_it_was_cold_or_warm_failed_for_both() -> None:
+    points: list[tuple[dict[str, Any], dict[str, list[float]]]] = [
+        ({"n": 1}, {"emulated cold": [3.0], "emulated warm": [2.0, 2.1]}),
+        ({"n": 2}, {"emulated": [2.0]}),
+        ({"n": 4}, {"emulated cold": [5.0], "emulated warm": [4.0, 4.1]}),
+    ]
+    found = only(sweep_session(points, failed=[({"n": 2}, "emulated")]))
+    assert [(one.name, one.failed) for one in found.series] == [("emulated cold", (2.0,)), ("emulated warm", (2.0,))]
+    assert "emulated warm: no right answer at n 2: a task failed" in scaling_notes(found)

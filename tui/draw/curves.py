@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from itertools import pairwise
+
 import msgspec
 from rich.cells import cell_len
 
@@ -36,6 +39,17 @@ class Curve(msgspec.Struct, frozen=True):
     measured: bool = True
     label: str = ""  # at its end, where there is room
     banded: bool = True  # whether its intervals are drawn
+    failed: tuple[float, ...] = ()  # places without a value: the line breaks there, and a cross stands on the axis
+
+    @property
+    def xs(self) -> list[float]:
+        return [*(spot.x for spot in self.spots), *self.failed]
+
+    @property
+    def pieces(self) -> list[tuple[Spot, ...]]:
+        """Its spots between the places that failed."""
+        cuts = (-math.inf, *sorted(self.failed), math.inf)
+        return [tuple(one for one in self.spots if low < one.x < high) for low, high in pairwise(cuts)]
 
 
 class Curves(msgspec.Struct, frozen=True):
@@ -53,7 +67,7 @@ def chart(
 ) -> list[list[Piece]]:
     """The lines of a chart: curves, axes and ticks. There may be no curve."""
     values = [value for curve in shown.curves for spot in curve.spots for value in _values(spot)]
-    x_axis = axis_of([*shown.places, *(spot.x for curve in shown.curves for spot in curve.spots)], log=log, tight=True)
+    x_axis = axis_of([*shown.places, *(x for curve in shown.curves for x in curve.xs)], log=log, tight=True)
     y_axis = axis_of(values, log=log)
     rows = max(_LEAST_ROWS, height - 2)
     marks = {value: shown.before + number_text(value) for value in y_axis.ticks(max(2, (rows + 1) // 2))}
@@ -86,13 +100,12 @@ def _drawn(
         x = x_axis.share(value)
         if x is not None and 0 <= x <= 1:
             canvas.column(x, glyph, role)
-    for curve in shown.curves:
+    for curve, piece in ((curve, piece) for curve in shown.curves if curve.banded for piece in curve.pieces):
         canvas.band(
             [
                 (x, low, high)
-                for spot in curve.spots
-                if curve.banded
-                and spot.low is not None
+                for spot in piece
+                if spot.low is not None
                 and spot.high is not None
                 and (x := x_axis.share(spot.x)) is not None
                 and (low := y_axis.share(spot.low)) is not None
@@ -101,11 +114,18 @@ def _drawn(
             band_role(curve.role),
         )
     for curve in shown.curves:
-        canvas.line([place for spot in curve.spots if (place := _place(spot, x_axis, y_axis)) is not None], curve.role)
+        for piece in curve.pieces:
+            canvas.line([place for spot in piece if (place := _place(spot, x_axis, y_axis)) is not None], curve.role)
     for curve in shown.curves:
         for spot in curve.spots:
             if (place := _place(spot, x_axis, y_axis)) is not None:
                 canvas.glyph(*place, "●" if curve.measured else "○", curve.role + "!" * (spot.x == cursor))
+    crosses: dict[float, int] = {}  # each above the others of its place
+    for curve, failed in ((curve, at) for curve in shown.curves if curve.spots for at in curve.failed):
+        x = x_axis.share(failed)
+        if x is not None:
+            row = crosses[failed] = crosses.get(failed, -1) + 1
+            canvas.glyph(x, row / max(1, canvas.height - 1), "✘", curve.role + "!" * (failed == cursor))
     return canvas
 
 

@@ -82,6 +82,7 @@ def curves_of(scaling: Scaling, measure: Measure, hidden: frozenset[str], select
                 banded=one.main
                 or one.name == selected,  # of a backend's cold and warm runs, one: bands hide each other
                 label=one.name if one.origin != "predicted" else f"predicted {one.temperature or ''}".rstrip(),
+                failed=one.failed,
             )
             for one in shown
         ),
@@ -137,8 +138,8 @@ def point_lines(
         elif point is None:
             line.append(("not measured yet", "quiet"))
         elif point.makespan_s is None:
-            stopped = point.stopped == point.repeats and point.error is None
-            line.append(("■ stopped", "quiet") if stopped else (f"✘ {point.error or 'no right answer'}", "wrong"))
+            why = f"✘ {point.error or 'no right answer'}"
+            line.append((why, "wrong") if point.failed else ("■ stopped", "quiet"))
         else:
             cells: list[list[Piece]] = [
                 [
@@ -199,6 +200,6 @@ def _cell(point: Point | None, measure: Measure) -> str:
     if measure == "usd":
         return _money(point)
     if point.makespan_s is None:
-        return "■" if point.stopped == point.repeats else "✘"
+        return "✘" if point.failed else "■"
     interval = "" if point.makespan_s.interval is None else f" ({interval_text(point.makespan_s)})"
     return f"{seconds_text(point.makespan_s.value)}{interval}"

@@ -5,13 +5,15 @@ from __future__ import annotations
 import pytest
 
 from lbench.analysis.comparison import compare
+from lbench.analysis.scaling import scalings
 from lbench.cli.html.figure import add_legend, new_axes
 from lbench.cli.html.job_figures import job_figures
-from lbench.cli.html.sweep_figures import ticks_of
+from lbench.cli.html.sweep_figures import sweep_figures, ticks_of
 from lbench.config.prices import rates
 from lbench.engine.billing.bill import run_bill
 from lbench.engine.model import Pricing
 from tests.analysis.runs import session_of
+from tests.analysis.sweeps import sweep_session
 
 
 @pytest.mark.parametrize("label", ["processes", "lambda (predicted) on laptop warm", "a long name " * 6])
@@ -43,3 +45,14 @@ def test_the_figure_of_dollars_says_which_they_are() -> None:
         figures = job_figures(compare(runs, run_bill), runs, (), "job1")
         (caption,) = (one.caption for one in figures if one.name == "job1-so-far")
         assert caption.startswith(f"Tasks with their result{text}")
+
+
+def test_a_line_of_a_sweep_breaks_where_its_backend_failed() -> None:
+    points = [({"n": n}, {"processes": [n * 1.0, n * 1.1]}) for n in (1, 2, 4, 8, 16)]
+    (found,) = scalings([sweep_session(points, failed=[({"n": 4}, "processes")])], run_bill)
+    time, *_ = sweep_figures(found, "sweep")
+    (axes,) = time.draw().axes
+    lines = [(list(line.get_xdata()), line.get_marker()) for line in axes.get_lines()]
+    assert lines == [([1, 2], "o"), ([8, 16], "o"), ([4], "x")]
+    assert len(axes.get_legend_handles_labels()[0]) == 1
+    assert "no right answer there" in time.caption

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 
+import msgspec
 import pytest
 
 from lbench.tui.draw.axes import Axis, axis_of, number_text
@@ -116,6 +117,26 @@ def test_names_stand_at_the_ends_where_there_is_room_and_none_hides_another() ->
     body = text_of(same, 90, 12)
     assert [sum(f"series {number}" in line for line in body) for number in range(4)] == [1, 1, 1, 1]
     assert not any("series" in line for line in text_of(same, 50, 12))
+
+
+@pytest.mark.parametrize("marker", ["braille", "block", "ascii"])
+def test_a_line_breaks_where_its_backend_failed_and_a_cross_stands_there(marker: Marker) -> None:
+    whole = curve("one", 0.1, 1.0)
+    spots = tuple(spot for spot in whole.spots if spot.x != 4.0)
+    broken = msgspec.structs.replace(whole, spots=spots, failed=(4.0,), banded=False)
+    lines = text_of(Curves((broken,), PLACES), marker=marker)
+    at = lines[-1].index("4")
+    assert lines[-3][at] == "✘" and sum(line.count("✘") for line in lines) == 1
+    points = [(row, line.index("●", at)) for row, line in enumerate(lines) if "●" in line[at:]]
+    before = max(line.rindex("●", 0, at) for line in lines if "●" in line[:at])
+    assert {line[before + 1 : min(column for _, column in points)].strip("✘ ") for line in lines[:-2]} == {""}
+
+
+def test_crosses_of_one_place_stand_above_one_another() -> None:
+    failed = tuple(
+        msgspec.structs.replace(one, failed=(4.0,), spots=one.spots[:2] + one.spots[3:]) for one in TWO.curves
+    )
+    assert sum(line.count("✘") for line in text_of(Curves(failed, PLACES))) == 2
 
 
 def test_no_curve_is_no_fault() -> None:
