@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 
 from lbench.analysis.curves import RESAMPLES, Root, Shape, fit, resampled_medians, resampled_tail, root, shape_of
 from lbench.analysis.series import Measure, Point, Series
+from lbench.analysis.statistics import FULL_INTERVAL
 
-__all__ = ["Crossing", "Rival", "course"]
+__all__ = ["SURE", "Crossing", "Rival", "course", "doubt"]
 
 Floats = NDArray[np.float64]
 
+SURE = 0.95  # share of resamples without a crossing from which on the winner is named
 _SEED = 1
 _Z = 1.959964  # of a 95 % interval of a normal distribution
 _ENOUGH = 6  # values behind a prediction, which has no repeats
@@ -100,8 +102,13 @@ def course(series: Sequence[Series], places: tuple[float, ...], measure: Measure
             alike.append((winner.name, other.name))
         else:
             misses += [miss, *([back] if (back := _crossing(other, winner, measure)) is not None else [])]
-    best = min(misses, key=lambda one: one.root.missing, default=None)
+    best = min(misses, key=doubt, default=None)
     return Course(names, () if best is None else (best,), tuple(alike))
+
+
+def doubt(miss: Crossing) -> tuple[bool, bool, float]:
+    """The least of the crossings outside the range: where one may lie inside, then that of few values, then the nearest."""
+    return miss.root.missing >= SURE, miss.root.count >= FULL_INTERVAL, miss.root.missing
 
 
 def _rivals(
@@ -114,7 +121,7 @@ def _rivals(
         stretches.append((before.above, before.root.high, after.root.low))
     stretches.append((crossings[-1].above, crossings[-1].root.high, math.inf))
     next_to = {frozenset((one.below, one.above)) for one in crossings} | {frozenset(pair) for pair in alike}
-    found = []
+    found: dict[tuple[str, str], list[float]] = {}
     for name, first, last in stretches:
         if first is None or last is None:  # measured once
             continue
@@ -132,8 +139,8 @@ def _rivals(
                 if first < place < last and least < 0 <= most
             ]
             if open_:
-                found.append(Rival(name, other.name, tuple(open_)))
-    return found
+                found.setdefault((name, other.name), []).extend(open_)
+    return [Rival(*pair, tuple(sorted(set(open_)))) for pair, open_ in found.items()]
 
 
 def _back(earlier: Sequence[Crossing | None], one: Crossing) -> bool:
@@ -227,17 +234,16 @@ def _difference(below: Series, above: Series, measure: Measure) -> _Difference |
         if (one := below.at(place)) is not None and (other := above.at(place)) is not None
     ]
     generator = np.random.default_rng(_SEED)
+    count = min((len(_samples(point, measure)) for pair in pairs for point in pair if point.repeats), default=_ENOUGH)
     common = generator.standard_normal(RESAMPLES)  # of a prediction: it depends on the same assumption at every place
-    columns: list[tuple[Floats, Floats]] = []
-    counts = []
-    for one, other in pairs:
-        columns.append(_resampled(one, other, measure, generator, common))
-        counts += [len(_samples(point, measure)) for point in (one, other) if point.repeats]
+    if count < FULL_INTERVAL:  # a range goes as far as the prediction's own interval
+        common = np.clip(common, -_Z, _Z)
+    columns = [_resampled(one, other, measure, generator, common) for one, other in pairs]
     logs = [np.array([column[side] for column in columns]).T for side in (0, 1)]
     shapes = [_shape(one, measure) for one in (below, above)]
     resampled = fit(logs[0], shapes[0]) - fit(logs[1], shapes[1])
     own = [fit([math.log(_value(p[side], measure) or 1) for p in pairs], shapes[side]) for side in (0, 1)]
-    return _Difference(places, own[0] - own[1], resampled, min(counts, default=_ENOUGH))
+    return _Difference(places, own[0] - own[1], resampled, count)
 
 
 def _resampled(

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from lbench.analysis.break_even import BreakEven
 from lbench.analysis.comparison import Temperature
-from lbench.analysis.crossings import Crossing, Rival
+from lbench.analysis.crossings import SURE, Crossing, Rival, doubt
 from lbench.analysis.format import (
     SETTING_AXES,
     listed,
@@ -41,7 +41,6 @@ __all__ = [
 ]
 
 _MENTIONED = 0.01  # a smaller share of resamples without a crossing is left to the notes
-_SURE = 0.95  # share of resamples without a crossing from which on the winner is named
 _FAR = 2.0 * (1 + 1e-9)  # points that are further apart than doubling leave much between them
 _PLURAL = ("processes", "threads")
 
@@ -275,7 +274,7 @@ def _settled(*crossings: Crossing) -> bool:
     """Whether their intervals end inside the swept range."""
     return all(
         one.root.count >= FULL_INTERVAL
-        and one.root.missing <= 1 - _SURE
+        and one.root.missing <= 1 - SURE
         and not one.root.low_open
         and not one.root.high_open
         for one in crossings
@@ -296,7 +295,7 @@ def _cold_clause(scaling: Scaling) -> list[str]:
         return []
     nearest = scaling.cold_crossings[0]
     winner = nearest.below if nearest.root.high_open or nearest.root.at is None else nearest.above
-    if scaling[winner].temperature == "cold" or nearest.root.missing < _SURE:
+    if scaling[winner].temperature == "cold" or nearest.root.missing < SURE:
         return []
     name = series_text(scaling, winner)
     whole = _range_text(scaling, nearest.first, nearest.last)
@@ -347,10 +346,10 @@ def _uncrossed(scaling: Scaling) -> list[str]:
         alike = [_alike_text(scaling, *pair) for pair in scaling.alike]
         alone = f"only {name} {'have' if _is_plural(name) else 'has'} two points or more that can be compared"
         return [f"{alike[0]} {whole}", *alike[1:]] if alike else [alone]
-    nearest = scaling.crossings[0]
+    nearest = min(scaling.crossings, key=doubt)
     whole = _range_text(scaling, nearest.first, nearest.last)
     few = nearest.root.count < FULL_INTERVAL
-    if few or nearest.root.missing < _SURE:
+    if few or nearest.root.missing < SURE:
         why = f" with {count_text(nearest.root.count, 'repeat')}" if few else ""
         clause = f"{name} {_are(name)} ahead {whole}, which is not settled{why}"
     elif _shares_first_place(scaling, winner):

@@ -145,6 +145,22 @@ def test_a_winner_of_few_repeats_is_not_settled(repeats: int, why: str) -> None:
     assert ("of the resamples" in sentence) == (repeats > 1)
 
 
+def test_a_winner_over_a_backend_of_few_repeats_is_not_settled_though_another_is_nearer() -> None:
+    points = [
+        (
+            {"n": n},
+            {
+                "processes": [n * (1 + x / 100) for x in range(6)],
+                "threads": [n * (3 + x / 100) for x in range(6)],
+                "loop": [n * 9.0] * 5,
+            },
+        )
+        for n in (1, 2, 4)
+    ]
+    sentence = scaling_sentence(only(sweep_session(points)))
+    assert "processes are ahead from n 1 to 4, which is not settled with 5 repeats; a crossing with loop" in sentence
+
+
 def three(other: float, repeats: int = 6) -> SessionView:
     """The forest, and a third backend that takes `other` times as long as `processes`."""
     spread = [0.94, 1.06, 0.97, 1.03, 0.99, 1.01][:repeats]
@@ -199,6 +215,39 @@ def test_what_may_win_everywhere_or_nowhere_is_no_winner() -> None:
     assert "Lambda (predicted, warm) cannot be distinguished from processes from 1 to 128 trees" in sentence
     assert " win" not in sentence
     assert any("it depends on: one core here = 1" in line for line in scaling_notes(found))
+
+
+def test_a_range_reaches_no_further_into_a_prediction_than_its_interval() -> None:
+    """The speedups of three repeats leave out 1 by far: a sentence that cannot tell the two apart would contradict them."""
+    factors = (0.8, 1.0, 1.2)
+    points = [
+        ({"n": n}, {"processes": [n * x for x in factors], "threads": [8 * x for x in factors]})
+        for n in (1, 2, 4, 16, 32, 64)
+    ]
+
+    def predict(comparison: Comparison, runs: list[RunView]) -> PredictedLine:
+        seconds = 6.0 * median(run.makespan_s or 0.0 for run in runs if run.planned.label == "processes")
+        one = Predicted(Estimate(seconds, seconds / 3, seconds * 3, 100), Decimal(1), Decimal(1), Decimal(1))
+        return PredictedLine(
+            worked_out_from="processes", environments=8, memory_mb=1769, region="us-east-1", architecture="x86_64",
+            cold=one, warm=one, core_ratio=(1.0, 0.7, 1.5),
+        )  # fmt: skip
+
+    (found,) = scalings([sweep_session(points)], bill, predict=predict)
+    sentence = scaling_sentence(found)
+    assert re.match(
+        r"below n 8 \(range of 3 repeats: .*\) processes are ahead; above, threads; this is not settled", sentence
+    )
+    assert "cannot be distinguished" not in sentence
+
+
+def test_the_doubt_is_that_of_the_nearest_crossing() -> None:
+    found = only(forest(flat=600.0))
+    (one,) = found.crossings
+    nearer = msgspec.structs.replace(one, root=msgspec.structs.replace(one.root, missing=0.7))
+    sentence = scaling_sentence(msgspec.structs.replace(found, crossings=(one, nearer)))
+    assert "processes are ahead from 1 to 128 trees, which is not settled; " in sentence
+    assert "(70 % of the resamples have no crossing)" in sentence
 
 
 def test_who_shares_the_first_place_is_ahead_but_does_not_win() -> None:
