@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lbench.analysis.effects import MOST_REPEATS, Effect
-from lbench.analysis.format import ratio_text, times_spread_text
+from lbench.analysis.format import listed, ratio_text, times_spread_text
 from lbench.analysis.session_comparison import Job, SessionComparison
 from lbench.errors import count_text
 
@@ -13,6 +13,7 @@ __all__ = [
     "change_text",
     "comparison_sentence",
     "comparison_sentences",
+    "cost_text",
     "needed_text",
     "permutation_text",
     "verdict_lines",
@@ -99,8 +100,21 @@ def permutation_text(effect: Effect) -> str | None:
         return None
     how = "exact" if effect.test.exact else "by random divisions"
     corrected = "" if effect.p_corrected == effect.test.p else f", {_p(effect.p_corrected)} after Holm's correction"
-    least = "" if effect.test.least_p <= 0.05 else "; so few values cannot reach 0.05"
-    return f"permutation test ({how}): p = {_p(effect.test.p)}{corrected}{least}"
+    aside = "" if effect.test.least_p <= 0.05 else "; so few values cannot reach 0.05"
+    if effect.p_corrected > 0.05 and effect.claim in ("faster", "slower"):
+        aside = "; the claim rests on its interval and the test of docs/statistics.md, not on this one"
+    return f"permutation test ({how}): p = {_p(effect.test.p)}{corrected}{aside}"
+
+
+def cost_text(comparison: SessionComparison) -> str | None:
+    """Which dollars a comparison shows; None: there are none."""
+    paid = [row for job in comparison.jobs for row in job.rows if row.usd is not None]
+    if not paid:
+        return None
+    others = listed(list(dict.fromkeys(row.label for row in paid if row.origin != "measured")))
+    parts = ["what AWS charges for a run"] if any(row.origin == "measured" for row in paid) else []
+    parts += [f"of {others} what AWS would charge for it: nothing was spent"] if others else []
+    return f"cost: {'; '.join(parts)}"
 
 
 def _p(p: float) -> str:

@@ -15,6 +15,7 @@ from lbench.analysis.session_comparison_text import (
     comparison_sentence,
     comparison_sentences,
     needed_text,
+    cost_text,
     permutation_text,
     verdict_lines,
 )
@@ -68,6 +69,8 @@ def print_comparison(comparison: SessionComparison) -> None:
     if comparison.differences:
         out.print()
         print_table(out, _differences(comparison))
+    if (cost := cost_text(comparison)) is not None:
+        print_line(out, cost, QUIET)
     print_line(out, "sessions share no rounds: nothing is paired (docs/compare.md)", QUIET)
 
 

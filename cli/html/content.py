@@ -20,7 +20,7 @@ from lbench.analysis.resumption import resumed_text, sweeps_of
 from lbench.analysis.scaling import Scaling, scalings
 from lbench.analysis.scaling_text import break_even_spread, law_lines, scaling_notes, scaling_sentence
 from lbench.analysis.session_comparison import Job, SessionComparison, compare_sessions
-from lbench.analysis.session_comparison_text import change_text, comparison_sentences, needed_text, permutation_text
+from lbench.analysis.session_comparison_text import change_text, comparison_sentences, cost_text, needed_text, permutation_text
 from lbench.analysis.stability import order_text, stability_warnings
 from lbench.analysis.verdict import answer_sentence
 from lbench.cli.function_report import call_lines
@@ -242,6 +242,8 @@ def _compared_section(job: Job, comparison: SessionComparison) -> Section:
         if effect is not None:
             parts = [change_text(effect), permutation_text(effect), needed_text(effect)]
             notes.append(f"{row.session} {row.name}: {'; '.join(part for part in parts if part)}")
+    if (cost := cost_text(msgspec.structs.replace(comparison, jobs=(job,)))) is not None:
+        notes.append(cost)
     given = [f"{name} {value}" for name, value in job.params.items() if value is not None]
     return Section(
         title=f"{job.workload} in {count_text(len({row.session for row in job.rows}), 'session')}",

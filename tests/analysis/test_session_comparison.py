@@ -18,6 +18,7 @@ from lbench.analysis.session_comparison_text import (
     change_text,
     comparison_sentence,
     comparison_sentences,
+    cost_text,
     needed_text,
     permutation_text,
     verdict_lines,
@@ -362,6 +363,25 @@ def test_few_values_say_what_p_they_cannot_reach() -> None:
     assert permutation_text(once) == "permutation test (exact): p = 0.091; so few values cannot reach 0.05"
     assert permutation_test([1.0], []) is None
     assert permutation_test([1.0], [0.0]) is None
+
+
+def test_a_claim_that_the_permutation_test_does_not_reach_says_what_it_rests_on() -> None:
+    points = [{"n": n} for n in range(1, 13)]
+    sessions = [
+        sweep_session([(one, {"processes": [factor * x for x in (1.0, 1.01, 1.02, 1.03, 1.04)]}) for one in points],
+                      identity=name, sweep=False)
+        for name, factor in (("a", 1.0), ("b", 2.0))
+    ]  # fmt: skip
+    for effect in effects(compared(*sessions)):
+        assert effect.claim == "slower" and effect.p_corrected is not None and effect.p_corrected > 0.05
+        assert "the claim rests on its interval" in (permutation_text(effect) or "")
+
+
+def test_dollars_of_a_comparison_say_what_they_are() -> None:
+    own = [session(name, {"emulated": noisy(1.0, 6, 1)}) for name in "ab"]
+    found = compare_sessions([("a", own[0]), ("b", own[1])], lambda run, _: RunCost(CostItems(duration=Decimal(1))))
+    assert cost_text(found) == "cost: of emulated what AWS would charge for it: nothing was spent"
+    assert cost_text(compared(*own)) is None
 
 
 def test_points_of_a_sweep_are_different_jobs() -> None:
