@@ -27,7 +27,7 @@ from lbench.tui.screens.prompts import AskText
 from lbench.tui.screens.scaling import ScalingScreen
 from lbench.tui.widgets import plan_forecast
 from lbench.tui.widgets.title import Answer
-from tests.tui.pilots import until
+from tests.tui.pilots import settled, until
 
 AppOf = Callable[..., LbenchApp]
 ScreenText = Callable[[LbenchApp], str]
@@ -41,7 +41,7 @@ def no_model(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def opened(pilot: Any) -> ScalingScreen:
     await pilot.press("2")
-    await pilot.pause()
+    await settled(pilot)  # it reads in a thread
     screen = pilot.app.screen
     assert isinstance(screen, ScalingScreen)
     return screen
