@@ -20,7 +20,13 @@ from lbench.analysis.resumption import resumed_text, sweeps_of
 from lbench.analysis.scaling import Scaling, scalings
 from lbench.analysis.scaling_text import break_even_spread, law_lines, scaling_notes, scaling_sentence
 from lbench.analysis.session_comparison import Job, SessionComparison, compare_sessions
-from lbench.analysis.session_comparison_text import change_text, comparison_sentences, cost_text, needed_text, permutation_text
+from lbench.analysis.session_comparison_text import (
+    change_text,
+    comparison_sentences,
+    cost_text,
+    needed_text,
+    permutation_text,
+)
 from lbench.analysis.stability import order_text, stability_warnings
 from lbench.analysis.verdict import answer_sentence
 from lbench.cli.function_report import call_lines
