@@ -100,7 +100,7 @@ def _drawn(
         x = x_axis.share(value)
         if x is not None and 0 <= x <= 1:
             canvas.column(x, glyph, role)
-    for curve, piece in ((curve, piece) for curve in shown.curves if curve.banded for piece in curve.pieces):
+    for curve, piece in ((one, piece) for one in shown.curves if one.banded for piece in one.pieces):
         canvas.band(
             [
                 (x, low, high)
@@ -121,7 +121,7 @@ def _drawn(
             if (place := _place(spot, x_axis, y_axis)) is not None:
                 canvas.glyph(*place, "●" if curve.measured else "○", curve.role + "!" * (spot.x == cursor))
     crosses: dict[float, int] = {}  # each above the others of its place
-    for curve, failed in ((curve, at) for curve in shown.curves if curve.spots for at in curve.failed):
+    for curve, failed in ((one, at) for one in shown.curves if one.spots for at in one.failed):
         x = x_axis.share(failed)
         if x is not None:
             row = crosses[failed] = crosses.get(failed, -1) + 1
