@@ -14,8 +14,8 @@ from lbench.analysis.session_comparison import Job, Row, SessionComparison
 from lbench.analysis.session_comparison_text import (
     comparison_sentence,
     comparison_sentences,
-    needed_text,
     cost_text,
+    needed_text,
     permutation_text,
     verdict_lines,
 )
