@@ -45,6 +45,16 @@ def test_the_copy_ends_where_the_script_hands_something_over_and_starts_no_proce
     assert without_work(alone, [4], [1]) == b"\nvalue = int('1')\n\n\n\nlast = 1\n"
 
 
+def test_a_constant_that_is_set_anew_after_calls_keeps_its_first_value_and_is_named() -> None:
+    script = b"N = 5\ndef f(x): return x + N\npool.map(f, [1])\nN = 6\nM = 1\nM = 2\n"
+    copy = without_work(script, [3])
+    assert copy == b"N = 5\ndef f(x): return x + N\n\n\nM = 1\n\n"
+    _, changed = unset_names(script, copy, ["f"])
+    assert [text.partition(" when it")[0] for text in changed] == [
+        "f (line 2) reads N, which the script sets anew at line 4"
+    ]
+
+
 def test_what_calls_read_and_only_the_running_script_sets_is_named() -> None:
     missing, changed = unset_names(SCRIPT, without_work(SCRIPT, [22], [2]), ["f", "g", "begin"])
     assert [text.partition(" only when")[0] for text in missing] == [

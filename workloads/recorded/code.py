@@ -92,6 +92,7 @@ def without_work(source: bytes, lines: Iterable[int], starts: Iterable[int] = ()
     """
     marks, starting = set(lines), set(starts)
     gone: set[str] = set()  # names that a statement sets which is left out
+    there: set[str] = set()  # names that are set: a constant that sets one anew comes after calls that read the first
     tree = _parsed(source)
     if tree is None:
         return source
@@ -103,9 +104,14 @@ def without_work(source: bytes, lines: Iterable[int], starts: Iterable[int] = ()
         lines_of = range(node.lineno, _end(node) + 1)
         working = working or not marks.isdisjoint(lines_of)
         works = working or not starting.isdisjoint(lines_of)
+        names = {name for name, _ in _bound(node)}
         if (works and not is_constant(node)) or _reads(node) & gone:
-            gone |= {name for name, _ in _bound(node)}
+            gone |= names
             left_out.append(node)
+        elif works and names & there:
+            left_out.append(node)
+        else:
+            there |= names
     text = source.splitlines(keepends=True)
     for node in reversed(left_out):  # what stands before it in its line keeps its place
         beside = sum(one.lineno <= _end(node) and node.lineno <= _end(one) for one in tree.body)
