@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -145,6 +146,11 @@ def job(differ: bool = False): return (yield [Task(f, differ=differ) for _ in ra
         ("def job(): yield [Task(f, i=1)]; return object()", "could not be checked: an object cannot be sent", 1),
         ("def job(): yield [Task(h)]", "SystemExit: bye (mine.py, line 5 in h)", 1),
         ("import os\ndef job(): yield [Task(f, i=1)]; os._exit(3)", "mine.py:job runs in the engine's process", 1),
+        (
+            "import ctypes\ndef k(i): ctypes.string_at(0)\ndef job(): yield [Task(k, i=1)]",
+            "was ended by SIGSEGV while it ran the task (mine.py, line 7 in k)",
+            1,
+        ),
         ("def job(): yield [Task(os.getcwd)]", "(mine.py, line 6 in job)", 1),
         ("def job(): return (yield [Task(f, i=1)])\ndef reference(): 1 / 0", "reference() failed: ZeroDivision", 1),
         ("def job(): return (yield [Task(f, i=1)])\ndef reference(): return [2]", "wrong answer", 1),
@@ -160,6 +166,7 @@ def test_what_its_code_does_wrong_fails_its_run_and_nothing_else(
     assert done.returncode == code
     assert expected in done.stdout + done.stderr
     assert "fault in lbench" not in done.stderr and "Traceback" not in done.stderr
+    assert not re.search(r'File ".*lbench/', done.stdout), done.stdout  # tracebacks show the user's files alone
 
 
 def test_a_module_that_does_not_import_is_refused_before_anything_is_recorded(home: Path) -> None:

@@ -24,7 +24,9 @@ from lbench.workloads.encoding import encode
 from lbench.workloads.model import Description, Limits, OwnCode, Params, Task
 from lbench.workloads.own import importer, locate, snapshot, tracebacks
 from lbench.workloads.own import workload as own_workload
+from lbench.workloads.own.argument_types import adapted
 from lbench.workloads.own.run_here import run_here
+from lbench.workloads.task_errors import error_texts
 
 Write = Callable[..., Path]
 
@@ -504,6 +506,33 @@ def test_a_traceback_names_the_users_files_without_our_folders() -> None:
         '  File "mine.py", line 3, in f\n  File "pkg/deep.py", line 4, in g\n  File "mine.py", line 5, in h\n'
     )
     assert tracebacks.place_in(tracebacks.trimmed(text)) == "mine.py, line 5 in h"
+
+
+def test_a_traceback_has_no_frame_of_lbench_above_a_users_function() -> None:
+    def typed(x: complex, /) -> None:
+        raise ValueError(x)
+
+    with pytest.raises(ValueError, match="1j") as raised:
+        adapted(typed)(x="1j")
+    frames = "".join(error_texts(raised.value).frames)
+    assert "argument_types.py" in frames and "in typed" in frames
+    shown = tracebacks.trimmed(frames)
+    assert (
+        "argument_types" not in shown and "return function" not in shown and "in typed\n    raise ValueError" in shown
+    )
+
+
+def test_the_place_of_a_crash_is_its_innermost_frame_in_a_users_file() -> None:
+    crash = (
+        f'File "late.py", line 1, in printed\nFatal Python error: Segmentation fault\n\n'
+        f'Stack (most recent call first):\n  File "/lib/ctypes/__init__.py", line 519 in string_at\n'
+        f'  File "/x/code-{"0" * 32}/mine.py", line 7 in inner\n  File "/x/code-{"0" * 32}/mine.py", line 9 in outer\n'
+        f'  File "/a/lbench/engine/backends/local/worker.py", line 99 in _run\n'
+        '  File "<frozen runpy>", line 88 in _run_code\n'
+    )
+    shown = tracebacks.trimmed(crash)
+    assert shown.endswith('  File "mine.py", line 7 in inner\n  File "mine.py", line 9 in outer\n')
+    assert tracebacks.place_in(shown) == "mine.py, line 7 in inner"
     assert tracebacks.place_in('  File "/usr/lib/python3/json.py", line 1, in loads') is None
     assert tracebacks.place_in(None) is None
 

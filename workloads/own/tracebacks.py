@@ -16,7 +16,14 @@ __all__ = ["RECORDED", "call_text", "file_hint", "one_line", "place_in", "trimme
 # Where a copy of the user's files may lie: a snapshot, a cluster's worker, the emulator's code folder or unpacked package,
 # Lambda.
 _OURS = re.compile(r'File "(?:[^"]*/(?:own/[0-9a-f]{32}|code-[0-9a-f]{32}|[0-9a-f]{64})/|/var/task/)([^"]+)"')
-_OWN_FRAME = re.compile(r'File "([^"/<][^"]*\.py)", line (\d+), in (\S+)')
+_OWN_FRAME = re.compile(r'File "([^"/<][^"]*\.py)", line (\d+),? in (\S+)')
+# Frames of lbench's between a worker and a user's function, with the lines of code below them.
+_PLUMBING = re.compile(
+    r' *File "(?:<frozen runpy>|(?:[^"]*/)?lbench/(?:engine/backends/local/worker|'
+    r'workloads/(?:encoding|own/argument_types|recorded/tasks))\.py)"'
+    r", line \d+.*\n(?: {4}.*\n)*"
+)
+_CRASH = "Stack (most recent call first):"  # what an interpreter that crashes writes above its innermost frame
 RECORDED = "recorded.call"  # `recorded.tasks.CALL`
 _MESSAGE = 500  # characters
 _FILES = (
@@ -28,13 +35,17 @@ _ARGUMENTS = 160
 
 def trimmed(text: str) -> str:
     """A traceback with a user's files named as they know them: `mine.py`, wherever the copy lay that ran."""
-    return _OURS.sub(r'File "\1"', text)
+    return _PLUMBING.sub("", _OURS.sub(r'File "\1"', text))
 
 
 def place_in(trace: str | None) -> str | None:
     """The innermost frame in a user's file, "mine.py, line 12 in simulate"; None: there is none."""
-    found = [one for one in _OWN_FRAME.findall(trace or "") if _is_own(one[0])]
-    return f"{found[-1][0]}, line {found[-1][1]} in {found[-1][2]}" if found else None
+    _, crash, crashed = (trace or "").rpartition(_CRASH)
+    found = [one for one in _OWN_FRAME.findall(crashed) if _is_own(one[0])]
+    if not found:
+        return None
+    file, line, function = found[0 if crash else -1]
+    return f"{file}, line {line} in {function}"
 
 
 def _is_own(file: str) -> bool:

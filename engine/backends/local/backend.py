@@ -33,6 +33,7 @@ from lbench.errors import count_text
 from lbench.workloads.encoding import decode
 from lbench.workloads.functions import WHOLE
 from lbench.workloads.own.importer import is_pinned
+from lbench.workloads.own.tracebacks import trimmed
 
 __all__ = ["DEADLINE_EXCEEDED", "WORKER_DIED", "LocalBackend", "open_local"]
 
@@ -264,7 +265,7 @@ def _lost(worker: WorkerProcess, lane: Lane, code: int, *, begun: bool) -> Failu
         message = f"{lane.id} was ended with its process, in which another call was cancelled"
         return Failure("error", SIBLING_LOST, message, retriable=True)
     message = f"the worker process of {lane.id} {describe_exit(code)} while it ran the task"
-    return Failure("error", WORKER_DIED, message, retriable=True, log_tail=worker.tail() or None)
+    return Failure("error", WORKER_DIED, message, retriable=True, log_tail=trimmed(worker.tail()) or None)
 
 
 def open_local(

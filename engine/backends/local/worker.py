@@ -215,7 +215,7 @@ def main(descriptors: Sequence[str]) -> None:
     die_with_parent()
     take_group_along()  # the processes that its tasks have started
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    faulthandler.enable()
+    faulthandler.enable(all_threads=False)
     sockets = []
     for descriptor in map(int, descriptors):
         os.set_inheritable(descriptor, False)  # not for what a task may start
