@@ -162,7 +162,7 @@ def _machine() -> Iterator[Finding]:
         "good" if cores >= 2 else "weak",
         "usable cores",
         f"{cores:g} of {found.logical_cores} ({found.physical_cores} physical, {quota})",
-        "" if cores >= 2 else "with one core no backend here can be faster than sequential",
+        "" if cores >= 2 else _few_cores(cores),
     )
     others = busy()
     notices = {notice.code: notice.text for notice in machine_notices(found, others)}
@@ -182,6 +182,13 @@ def _machine() -> Iterator[Finding]:
     threads = "1 for each worker" if found.blas_threads is None else f"{found.blas_threads} by environment variable"
     yield Finding("note", "BLAS threads", f"{threads}; workers use 1 unless blas_threads is set")
     yield Finding("note", "system", found.os or "unknown")
+
+
+def _few_cores(cores: float) -> str:
+    from lbench.analysis.format import cores_text
+
+    than = f"more than {cores:g} times as fast as" if cores > 1 else "faster than"
+    return f"with {cores_text(cores)} no backend here can be {than} sequential"
 
 
 def _open_files(environments: int) -> Finding | None:

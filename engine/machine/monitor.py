@@ -20,6 +20,7 @@ _ROOT = Path("/")
 _SENSORS = ("coretemp", "k10temp", "zenpower", "cpu_thermal", "x86_pkg_temp", "cpu-thermal", "soc_thermal")
 _BUSY = 0.10  # share of the machine's CPU: above it, others change what is measured
 _STEAL = 0.02
+_LEAST_STEAL_S = 0.5  # of samples; in less a single tick of stolen time is too large a share
 _HOT_C = 90.0
 _SWAP_BYTES = 2**20
 
@@ -179,12 +180,11 @@ def sample_notices(samples: Iterable[MachineSample]) -> list[Notice]:
     """Notices after a run: CPU time stolen by a hypervisor, throttling by a CPU quota, swap, heat."""
     samples = list(samples)
     notices = []
-    steals = [sample.steal for sample in samples if sample.steal is not None]
-    if steals and (mean := sum(steals) / len(steals)) > _STEAL:
+    if (stolen := _stolen(samples)) > _STEAL:
         notices.append(
             Notice(
                 "steal",
-                f"the hypervisor gave {100 * mean:.1f} % of the CPU to other machines: times are longer than "
+                f"the hypervisor gave {100 * stolen:.1f} % of the CPU to other machines: times are longer than "
                 "necessary; repeat, or use a dedicated machine",
             )
         )
@@ -213,6 +213,17 @@ def sample_notices(samples: Iterable[MachineSample]) -> list[Notice]:
             )
         )
     return notices
+
+
+def _stolen(samples: Iterable[MachineSample]) -> float:
+    """The stolen share of the time of samples, each of which is of the time since the one before it, or since its run began."""
+    stolen_s = passed_s = last_s = 0.0
+    for sample in samples:
+        since_s = sample.t_s - last_s if sample.t_s >= last_s else sample.t_s
+        last_s = sample.t_s
+        if sample.steal is not None:
+            stolen_s, passed_s = stolen_s + sample.steal * since_s, passed_s + since_s
+    return stolen_s / passed_s if passed_s >= _LEAST_STEAL_S else 0.0
 
 
 def _open(path: Path | None) -> int | None:

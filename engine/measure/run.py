@@ -269,12 +269,15 @@ class Measurer:
         self._journal.flush()
         await asyncio.to_thread(gc.collect)  # this also starts the job's thread before the clock
         gc.freeze()  # the collector passes over all older objects while the run is measured
-        sampling = loop.create_task(self._sample(run_id, runner))
+        sampler = Sampler()
+        sampling = loop.create_task(self._sample(run_id, runner, sampler))
         self._intervals[run_id] = (loop.time(), None)
         try:
             return await recorded.drive(steps)
         finally:
             sampling.cancel()
+            with sampler:  # what happened since the last sample, which is all of a run below a second
+                self._journal.write(Sampled(run_id, sampler.read(recorded.elapsed_s)))
             gc.unfreeze()
             recorded.overlaps = self._overlapping(run_id, recorded.zero_s)
             self._intervals[run_id] = (recorded.zero_s, recorded.zero_s + recorded.elapsed_s)
@@ -311,8 +314,7 @@ class Measurer:
             if other != run_id and (end_s is None or end_s > zero_s)
         ]
 
-    async def _sample(self, run_id: str, runner: Runner) -> None:
-        with Sampler() as sampler:
-            while True:
-                self._journal.write(Sampled(run_id, sampler.read(runner.elapsed_s)))
-                await asyncio.sleep(_SAMPLE_S)
+    async def _sample(self, run_id: str, runner: Runner, sampler: Sampler) -> None:
+        while True:
+            self._journal.write(Sampled(run_id, sampler.read(runner.elapsed_s)))
+            await asyncio.sleep(_SAMPLE_S)

@@ -9,8 +9,10 @@ import pytest
 from click.testing import CliRunner
 
 from lbench import __version__
+from lbench.cli.commands import doctor
 from lbench.cli.main import command
 from lbench.engine.backends import catalog
+from lbench.engine.machine.fingerprint import Environment
 from lbench.workloads import registry
 
 COMMANDS = ["run", "workloads", "backends", "sessions", "export", "data", "doctor"]
@@ -109,6 +111,26 @@ def test_doctor_tells_settings_with_their_origin(home: Path, monkeypatch: pytest
     assert "(default)" in findings
     for what in ("processor", "usable cores", "memory", "Python", "awslambdaric", "cpu_share_method", "sessions"):
         assert what in findings
+
+
+@pytest.mark.parametrize(
+    ("cores", "text"),
+    [
+        (2.0, "✔ usable cores"),
+        (1.5, "with 1.5 cores no backend here can be more than 1.5 times as fast as sequential"),
+        (1.0, "with 1 core no backend here can be faster than sequential"),
+        (0.5, "with 0.5 cores no backend here can be faster than sequential"),
+    ],
+)
+@pytest.mark.usefixtures("no_credentials")
+def test_doctor_says_what_few_cores_allow(
+    home: Path, monkeypatch: pytest.MonkeyPatch, cores: float, text: str
+) -> None:
+    found = Environment(usable_cores=cores, logical_cores=2)
+    monkeypatch.setattr("lbench.engine.machine.fingerprint.fingerprint", lambda: found)
+    monkeypatch.setattr(doctor, "_SECTIONS", {"This machine": doctor._machine})
+    monkeypatch.setenv("COLUMNS", "200")
+    assert text in stdout("doctor")
 
 
 @pytest.mark.usefixtures("no_credentials")

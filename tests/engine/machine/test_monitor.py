@@ -97,7 +97,7 @@ def test_a_calm_machine_has_no_notices() -> None:
 
 def test_causes_of_unsteady_results_are_reported_in_one_line_with_a_remedy() -> None:
     notices = machine_notices(Environment(cpu_governor="powersave"), 0.4)
-    notices += sample_notices([MachineSample(0, steal=0.1), MachineSample(1, steal=0.0, temperature_c=97.2)])
+    notices += sample_notices([MachineSample(1, steal=0.1), MachineSample(2, steal=0.0, temperature_c=97.2)])
     notices += sample_notices([MachineSample(0, throttled_periods=1), MachineSample(1, swapped_bytes=2**20)])
     assert [notice.code for notice in notices] == [
         "cpu_governor", "machine_busy", "steal", "temperature", "cpu_throttled", "swap",
@@ -115,11 +115,21 @@ def test_causes_of_unsteady_results_are_reported_in_one_line_with_a_remedy() -> 
     ("samples", "text"),
     [
         (
-            [MachineSample(0, steal=0.0412), MachineSample(1, steal=0.0), MachineSample(2)],
+            [MachineSample(1, steal=0.0412), MachineSample(2, steal=0.0), MachineSample(3)],
             "the hypervisor gave 2.1 % of the CPU to other machines: times are longer than necessary; repeat, or use a "
             "dedicated machine",
         ),
-        ([MachineSample(0, steal=0.04), MachineSample(1, steal=0.0)], None),  # 2 % on average
+        ([MachineSample(1, steal=0.04), MachineSample(2, steal=0.0)], None),  # 2 % on average
+        (  # of two runs: 0.3 s of 20 %, 2.7 s without
+            [MachineSample(0), MachineSample(0.3, steal=0.2), MachineSample(0), MachineSample(2.7, steal=0.0)],
+            None,
+        ),
+        (
+            [MachineSample(0), MachineSample(0.3, steal=0.2), MachineSample(0), MachineSample(0.3, steal=0.22)],
+            "the hypervisor gave 21.0 % of the CPU to other machines: times are longer than necessary; repeat, or use a "
+            "dedicated machine",
+        ),
+        ([MachineSample(0), MachineSample(0.49, steal=0.5)], None),  # too short
         (
             [MachineSample(0, throttled_periods=1), MachineSample(1)],
             "a CPU quota throttled the work in 1 period: times are longer than on whole cores; raise the quota or use "

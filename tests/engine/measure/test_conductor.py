@@ -11,7 +11,7 @@ from unittest.mock import ANY
 import msgspec
 import pytest
 
-from lbench.engine.backends.base import Outcome
+from lbench.engine.backends.base import Failure, Outcome
 from lbench.engine.export.document import document
 from lbench.engine.journal.events import (
     Answered,
@@ -20,6 +20,7 @@ from lbench.engine.journal.events import (
     RunEnded,
     RunPlanned,
     RunStarted,
+    Sampled,
     SessionStarted,
     StageStarted,
     Warned,
@@ -117,6 +118,21 @@ class Stage:
 @pytest.fixture
 def stage(monkeypatch, fakes, number):
     return Stage(new_session_folder(), monkeypatch, fakes, number)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_what_happens_to_the_machine_in_a_run_below_a_second_is_sampled_at_its_end(stage, fakes, number, fails):
+    """Throttling, swap and stolen time are those since the sample before: without one at the end nothing would be seen."""
+    failure = Outcome(failure=Failure("error", "E", "no", retriable=False))
+    stage.backends["a"] = fakes.Backend(lambda call: (0.001, failure) if fails else number()(call))
+    await stage.carry_out(stage.plan("a", repeats=2))
+    (run, *_) = stage.view.runs.values()
+    assert run.status == ("failed" if fails else "ok")
+    assert run.samples[-1].t_s >= run.columns["returned_s"].max()
+    assert run.makespan_s is None or run.samples[-1].t_s == pytest.approx(run.makespan_s)
+    own = [event for event in stage.events if isinstance(event, Sampled | RunEnded) and event.run == run.id]
+    kinds = [type(event) for event in own]
+    assert kinds[-2:] == [Sampled, RunEnded]
 
 
 async def test_an_isolated_schedule_finishes_one_backend_before_it_opens_the_next(stage):
