@@ -7,13 +7,16 @@ from typing import Any
 import msgspec
 import pytest
 
-from lbench.analysis.causes import Explanation, explanations
+from lbench.analysis.causes import Explanation, explanations, waits_before_retries
 from lbench.analysis.comparison import by_label, places_used
 from lbench.config.prices import rates
+from lbench.engine.journal.events import Dispatched, Event, Returned
 from lbench.engine.machine.fingerprint import Environment
 from lbench.engine.machine.processor_time import Usage
 from lbench.engine.model import EXCHANGES, Pricing
+from lbench.engine.session.view import fold
 from tests.analysis.runs import session_of
+from tests.session_events import run_planned, run_started, session_started
 
 FOUR = Environment(usable_cores=4.0, physical_cores=4)
 
@@ -231,6 +234,28 @@ def test_a_last_task_of_twice_the_median_is_a_straggler(last_s: float, cause: st
     rows = [row(0, 1, 0), row(0, 1, 1), row(0, 1, 2), row(0, last_s, 3)]
     (found,) = explained({"rows": rows, "lanes": 4, "makespan_s": last_s}).values()
     assert found.cause == cause
+
+
+def test_a_straggler_may_have_begun_first() -> None:
+    rows = [row(0, 2.1, 3), row(0, 1, 0), row(0, 1, 1), row(0, 1, 2)]
+    (found,) = explained({"rows": rows, "lanes": 4, "makespan_s": 2.1}).values()
+    assert found.cause == "stragglers"
+
+
+def test_only_another_attempt_of_the_same_task_of_the_same_stage_has_waited_for_it() -> None:
+    calls = [  # stage, task, attempt, queued, returned, status
+        (0, 0, 0, 0.0, 1.0, "error"),
+        (0, 0, 1, 1.5, 2.0, "ok"),
+        (0, 1, 0, 0.0, 1.0, "ok"),
+        (1, 0, 0, 4.0, 5.0, "ok"),
+        (1, 1, 0, 4.0, 5.0, "ok"),
+    ]
+    events: list[Event] = [session_started(FOUR), run_planned("r1", "processes", 0), run_started("r1")]
+    for n, (stage, task, attempt, queued, returned, status) in enumerate(calls):
+        events.append(Dispatched("r1", n, stage, task, attempt, queued, queued))
+        events.append(Returned("r1", n, "ok" if status == "ok" else "error", returned))
+    begin, end = waits_before_retries(fold(events).runs["r1"])
+    assert (begin.tolist(), end.tolist()) == ([1.0], [1.5])
 
 
 @pytest.mark.parametrize(("task_s", "cause"), [(0.97, "computing"), (1.04, "computing"), (1.06, "memory bandwidth")])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import statistics
 from datetime import date
 
 import pytest
@@ -28,6 +30,20 @@ def test_kernels_that_agree_with_the_published_ratios_narrow_them() -> None:
 def test_the_median_lies_between_the_published_and_the_measured() -> None:
     found = measured_core_ratio(PRIOR, {"python": 2.0, "blas": 2.2, "memory": 2.1}, DAY)
     assert 1.35 < found.median < 2.1
+
+
+@pytest.mark.parametrize("ratios", [{"python": 2.0}, {"python": 1.5, "blas": 2.5}, {"a": 1.4, "b": 2.0, "c": 2.6}])
+def test_prior_and_kernels_are_weighed_by_their_variances(ratios: dict[str, float]) -> None:
+    """Two normal distributions of logarithms: the kernels' mean has its own error, and 20 % of the published times'."""
+    logs = [math.log(ratio) for ratio in ratios.values()]
+    error = statistics.variance(logs) / len(logs) if len(logs) > 1 else 0.15**2
+    prior, kernels = 0.24**-2, 1 / (error + 0.2**2)
+    found = measured_core_ratio(PRIOR, ratios, DAY)
+    assert isinstance(found, Lognormal)
+    middle = (prior * math.log(1.35) + kernels * statistics.mean(logs)) / (prior + kernels)
+    assert found.median == pytest.approx(math.exp(middle))
+    assert found.sigma == pytest.approx(math.sqrt(1 / (prior + kernels) + 0.15**2))
+    assert (found.source, found.date) == ("kernels run here, with published ratios", DAY)
 
 
 def test_kernels_that_contradict_each_other_count_for_less() -> None:

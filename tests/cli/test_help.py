@@ -123,9 +123,7 @@ def test_doctor_tells_settings_with_their_origin(home: Path, monkeypatch: pytest
     ],
 )
 @pytest.mark.usefixtures("no_credentials")
-def test_doctor_says_what_few_cores_allow(
-    home: Path, monkeypatch: pytest.MonkeyPatch, cores: float, text: str
-) -> None:
+def test_doctor_says_what_few_cores_allow(home: Path, monkeypatch: pytest.MonkeyPatch, cores: float, text: str) -> None:
     found = Environment(usable_cores=cores, logical_cores=2)
     monkeypatch.setattr("lbench.engine.machine.fingerprint.fingerprint", lambda: found)
     monkeypatch.setattr(doctor, "_SECTIONS", {"This machine": doctor._machine})
