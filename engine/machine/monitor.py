@@ -216,7 +216,7 @@ def sample_notices(samples: Iterable[MachineSample]) -> list[Notice]:
 
 
 def _stolen(samples: Iterable[MachineSample]) -> float:
-    """The stolen share of the time of samples, each of which is of the time since the one before it, or since its run began."""
+    """The stolen share of the time of samples: each is of the time since the one before it, or since its run began."""
     stolen_s = passed_s = last_s = 0.0
     for sample in samples:
         since_s = sample.t_s - last_s if sample.t_s >= last_s else sample.t_s

@@ -246,7 +246,7 @@ def test_only_another_attempt_of_the_same_task_of_the_same_stage_has_waited_for_
     calls = [  # stage, task, attempt, queued, returned, status
         (0, 0, 0, 0.0, 1.0, "error"),
         (0, 0, 1, 1.5, 2.0, "ok"),
-        (0, 1, 0, 0.0, 1.0, "ok"),
+        (0, 1, 0, 3.0, 3.5, "ok"),
         (1, 0, 0, 4.0, 5.0, "ok"),
         (1, 1, 0, 4.0, 5.0, "ok"),
     ]
