@@ -19,6 +19,7 @@ class BreakEven(msgspec.Struct, frozen=True, kw_only=True):
     at: float
     paid: str  # `Series.name` of what is paid a run
     machine: str  # of the fastest backend on the machine
+    host: str | None = None  # its name, where several machines take part
     machine_usd_per_hour: Decimal
     run_usd: Estimate
     runs_an_hour: float
@@ -42,37 +43,42 @@ def break_even_runs(machine_usd_per_hour: float, run_usd: float) -> float:
     return machine_usd_per_hour / run_usd
 
 
-def break_evens(series: Sequence[Series], places: tuple[float, ...], hourly: Decimal | None) -> list[BreakEven]:
-    """For each place the series that are paid by the run, against the fastest on the machine; `hourly`: its price."""
-    if hourly is None:
-        return []
+def break_evens(series: Sequence[Series], places: tuple[float, ...]) -> list[BreakEven]:
+    """For each place the series that are paid by the run, against the machine that is cheaper from the fewest runs on.
+
+    A machine is as fast as its fastest backend; of several one that can do so many comes first.
+    """
     found = []
     for place in places:
-        local = [
-            (point.makespan_s.value, one)
-            for one in series
-            if one.local and (point := one.at(place)) is not None and point.makespan_s is not None
-            if point.makespan_s.value > 0
-        ]
-        if not local:
-            continue
-        fastest_s, machine = min(local, key=lambda pair: pair[0])
+        fastest: dict[tuple[str | None, Decimal], tuple[float, Series]] = {}
         for one in series:
             point = one.at(place)
-            if point is None or point.usd is None or point.usd.value <= 0:
+            if not one.local or point is None or point.usd_per_hour is None or point.makespan_s is None:
                 continue
-            usd, price = point.usd, float(hourly)
-            found.append(
-                BreakEven(
-                    at=place,
-                    paid=one.name,
-                    machine=machine.name,
-                    machine_usd_per_hour=hourly,
-                    run_usd=usd,
-                    runs_an_hour=break_even_runs(price, usd.value),
-                    low=break_even_runs(price, usd.high) if usd.high else None,
-                    high=break_even_runs(price, usd.low) if usd.low else None,
-                    most_an_hour=3600 / fastest_s,
-                )
-            )
+            if point.makespan_s.value > 0:
+                own = (point.makespan_s.value, one)
+                machine = (one.machine, point.usd_per_hour)
+                fastest[machine] = min(fastest.get(machine, own), own, key=lambda pair: pair[0])
+        for one in series:
+            point = one.at(place)
+            if point is None or point.usd is None or point.usd.value <= 0 or not fastest:
+                continue
+            offers = [_break_even(place, one.name, point.usd, price, *own) for (_, price), own in fastest.items()]
+            found.append(min(offers, key=lambda offer: (not offer.reachable, offer.runs_an_hour)))
     return found
+
+
+def _break_even(place: float, paid: str, usd: Estimate, hourly: Decimal, seconds: float, machine: Series) -> BreakEven:
+    price = float(hourly)
+    return BreakEven(
+        at=place,
+        paid=paid,
+        machine=machine.name,
+        host=machine.machine,
+        machine_usd_per_hour=hourly,
+        run_usd=usd,
+        runs_an_hour=break_even_runs(price, usd.value),
+        low=break_even_runs(price, usd.high) if usd.high else None,
+        high=break_even_runs(price, usd.low) if usd.low else None,
+        most_an_hour=3600 / seconds,
+    )

@@ -75,7 +75,6 @@ def scalings(
     bill: Bill,
     *,
     predict: Predict | None = None,
-    usd_per_hour: Decimal | None = None,
 ) -> list[Scaling]:
     """The sweep that these sessions hold, one `Scaling` for each value of its second axis.
 
@@ -83,7 +82,6 @@ def scalings(
         views: sessions of one sweep (a resumed one has several), or sessions that differ in one or two parameters.
         bill: the arithmetic of a run's bill.
         predict: `analysis.prediction.predict_comparison`, or the same with a cache; None leaves Lambda's prediction out.
-        usd_per_hour: of the machine to rent; default: an equal one, as recorded with the runs.
 
     Raises:
         InputError: nothing was swept, or the runs are of several workloads.
@@ -95,10 +93,7 @@ def scalings(
     for one in placed:
         groups.setdefault(tuple(one[2][name] for name in beside), []).append(one)
     ordered = sorted(groups.items(), key=lambda item: tuple(map(float, item[0])))
-    return [
-        _scaling(views, main, dict(zip(beside, key, strict=True)), group, bill, predict, usd_per_hour)
-        for key, group in ordered
-    ]
+    return [_scaling(views, main, dict(zip(beside, key, strict=True)), group, bill, predict) for key, group in ordered]
 
 
 _Placed = tuple[int, RunView, dict[str, Any]]  # the number of its session, the run, its point
@@ -200,7 +195,6 @@ def _scaling(
     placed: list[_Placed],
     bill: Bill,
     predict: Predict | None,
-    usd_per_hour: Decimal | None,
 ) -> Scaling:
     groups: dict[float, dict[int, list[RunView]]] = {}
     for number, run, point in placed:
@@ -242,7 +236,6 @@ def _scaling(
     used, excluded = _comparable(series)
     in_time = course(used, places, "time")
     in_usd = course([one for one in used if _has_usd(one)], places, "usd")
-    rents = _rent(placed, usd_per_hour)
     shared = _shared_params([run for _, run, _ in placed], [axis, *beside])
     baseline = max(baselines, key=baselines.count) if baselines else None
     return Scaling(
@@ -262,9 +255,9 @@ def _scaling(
         alike=in_time.alike,
         rivals=in_time.rivals,
         cold_crossings=_cold_crossings(series, used, places),
-        break_evens=tuple(break_evens(used, places, rents[0])),
+        break_evens=tuple(break_evens(used, places)),
         marks=_marks(views) if axis == "workers" else (),
-        rent_basis=rents[1],
+        rent_basis=_rent_basis(placed, hosts if several else None),
         bases=(
             *(f"dollars of {label}: {basis}" for label, basis in paid.items()),
             *_forecast_texts(forecast, axis),
@@ -346,6 +339,7 @@ class _Collected:
                 times_s=tuple(run.makespan_s for run in own if run.makespan_s is not None),
                 rounds=tuple(_round(number, run) for run in own),
                 usds=tuple(billed) if len(billed) == len(own) else (),
+                usd_per_hour=_usd_per_hour(own),
             )
         )
 
@@ -467,14 +461,22 @@ def _comparable(series: list[Series]) -> tuple[list[Series], list[str]]:
     return used, excluded
 
 
-def _rent(placed: list[_Placed], usd_per_hour: Decimal | None) -> tuple[Decimal | None, str | None]:
-    """The price of the machine by the hour, and what machine it is."""
-    if usd_per_hour is not None:
-        return usd_per_hour, "the price given"
-    for _, run, _ in placed:
-        if run.started is not None and run.started.pricing.rent_usd_per_hour is not None:
-            return Decimal(run.started.pricing.rent_usd_per_hour), run.started.pricing.rent_basis
-    return None, None
+def _rent_basis(placed: list[_Placed], hosts: list[str | None] | None) -> str | None:
+    """Which machine is rented, at what price; with `hosts`, of several machines."""
+    found: dict[str | None, str] = {}
+    for number, run, _ in placed:
+        basis = None if run.started is None else run.started.pricing.rent_basis
+        if basis is not None:
+            found.setdefault(None if hosts is None else hosts[number], basis)
+    if len(set(found.values())) > 1:
+        return "; ".join(f"{host}: {basis}" for host, basis in found.items())
+    return next(iter(found.values()), None)
+
+
+def _usd_per_hour(runs: list[RunView]) -> Decimal | None:
+    """The rent of the machine that these runs had."""
+    prices = (None if run.started is None else run.started.pricing.rent_usd_per_hour for run in runs)
+    return next((Decimal(price) for price in prices if price is not None), None)
 
 
 def _cold_crossings(series: list[Series], used: list[Series], places: tuple[float, ...]) -> tuple[Crossing, ...]:

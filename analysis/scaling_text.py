@@ -117,11 +117,12 @@ def resamples_text(crossing: Crossing) -> str:
 
 def break_even_text(one: BreakEven) -> str:
     """From how many runs on the rented machine is cheaper: "from 41 runs an hour on (984 a day)"."""
+    like = "" if one.host is None else f" like {one.host}"
     if not one.reachable:
         sure = one.run_usd.count != 1 and (one.low is None or one.low > one.most_an_hour)
         spread = "" if sure else f" ({break_even_spread(one)})"
         return (
-            f"a rented machine is {'never' if sure else 'hardly ever'} cheaper: it would take "
+            f"a rented machine{like} is {'never' if sure else 'hardly ever'} cheaper: it would take "
             f"{_runs(one.runs_an_hour)} an hour{spread}, and it can do {_runs(one.most_an_hour, down=True)}"
         )
     hourly = usd_short(one.machine_usd_per_hour)
@@ -129,7 +130,7 @@ def break_even_text(one: BreakEven) -> str:
         "" if one.high is None or one.high <= one.most_an_hour else f"; it can do {_runs(one.most_an_hour, down=True)}"
     )
     return (
-        f"a machine rented at {hourly} an hour is cheaper from {_runs(one.runs_an_hour)} an hour on "
+        f"a machine{like} rented at {hourly} an hour is cheaper from {_runs(one.runs_an_hour)} an hour on "
         f"({f'{spread}; ' if (spread := break_even_spread(one)) else ''}{_count(one.runs_a_day)} a day{doubt})"
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Literal
 
 import msgspec
@@ -22,6 +23,7 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
     makespan_s: Estimate | None  # None: no repeat was ok
     usd: Estimate | None  # a run's bill; None: it is charged nothing
     rent_usd: Estimate | None  # of an equal machine while the run lasts; local backends only
+    usd_per_hour: Decimal | None = None  # of that machine
     speedup: Estimate | None  # against the sweep's baseline at this place
     claim: Claim | None
     repeats: int

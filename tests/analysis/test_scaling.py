@@ -51,6 +51,11 @@ def bill(run: RunView, now_s: float | None) -> RunCost:
     return RunCost(CostItems(machine_rent=Decimal(repr(float(run.makespan_s or 0.0))) * Decimal("0.10") / 3600))
 
 
+def bill_at(usd: Decimal) -> Bill:
+    """So many dollars a run on Lambda, nothing else."""
+    return lambda run, _: RunCost(CostItems(duration=usd if run.planned.label == "emulated" else None))
+
+
 def only(view: SessionView, arithmetic: Bill = bill) -> Scaling:
     (found,) = scalings([view], arithmetic)
     return found
@@ -780,3 +785,30 @@ def test_a_backend_that_failed_before_it_was_cold_or_warm_failed_for_both() -> N
     found = only(sweep_session(points, failed=[({"n": 2}, "emulated")]))
     assert [(one.name, one.failed) for one in found.series] == [("emulated cold", (2.0,)), ("emulated warm", (2.0,))]
     assert "emulated warm: no right answer at n 2: a task failed" in scaling_notes(found)
+
+
+def test_of_several_machines_each_is_rented_at_its_own_price() -> None:
+    """A laptop's price with a server's speed is no machine that can be rented."""
+    own: list[SessionView] = []
+    for host, price, factor in (("laptop", "0.10", 1.0), ("server", "0.50", 0.1)):
+        points = [
+            ({"n": n}, {"processes": noisy({n: factor * n}, 6, 1)[n], "emulated": noisy({n: 9.0}, 6, 2)[n]})
+            for n in (1, 2, 4)
+        ]
+        view = sweep_session(points, identity=host, environment=msgspec.structs.replace(ENVIRONMENT, hostname=host))
+        for run in view.runs.values():
+            if run.started is not None and run.started.pricing.rent_usd_per_hour is not None:
+                rent = msgspec.structs.replace(
+                    run.started.pricing, rent_usd_per_hour=price, rent_basis=f"a machine at ${price} an hour"
+                )
+                run.started = msgspec.structs.replace(run.started, pricing=rent)
+        own.append(view)
+    for usd, host, price, most in ((0.001, "laptop", "0.10", 900), (0.0001, "server", "0.50", 9000)):
+        (found,) = scalings(own, bill_at(Decimal(repr(usd))))
+        even = next(one for one in found.break_evens if one.at == 4.0 and one.paid == "emulated on laptop")
+        assert (even.host, even.machine_usd_per_hour) == (host, Decimal(price))
+        assert even.most_an_hour == pytest.approx(most, rel=0.05)
+        assert even.runs_an_hour == pytest.approx(float(price) / usd)
+        assert f"machine like {host}" in break_even_text(even)
+        notes = scaling_notes(found)
+        assert any("laptop: a machine at $0.10 an hour; server: a machine at $0.50 an hour" in one for one in notes)
