@@ -294,7 +294,7 @@ def _cold_clause(scaling: Scaling) -> list[str]:
         return [f"run once, with new environments, {series_text(scaling, last.above)} from {where} on{doubt}"]
     if not scaling.cold_crossings:
         return []
-    nearest = scaling.cold_crossings[0]
+    nearest = min(scaling.cold_crossings, key=doubt)
     winner = nearest.below if nearest.root.high_open or nearest.root.at is None else nearest.above
     if scaling[winner].temperature == "cold" or nearest.root.missing < SURE:
         return []
@@ -303,7 +303,8 @@ def _cold_clause(scaling: Scaling) -> list[str]:
     if nearest.root.count < FULL_INTERVAL:
         few = f"with {count_text(nearest.root.count, 'repeat')}"
         return [f"run once, with new environments, {name} {_are(name)} ahead {whole}, which is not settled {few}"]
-    return [f"run once, with new environments, {name} {_verb(name)} {whole}"]
+    wins = f"{_are(name)} ahead" if _shares_first_place(scaling, winner) else _verb(name)
+    return [f"run once, with new environments, {name} {wins} {whole}"]
 
 
 def _ends(scaling: Scaling) -> tuple[float, float]:
