@@ -152,8 +152,8 @@ def scaling_notes(scaling: Scaling) -> list[str]:
         what = "time" if one.measure == "time" else "dollars a run"
         below, above = series_text(scaling, one.below), series_text(scaling, one.above)
         where = crossing_text(scaling, one)
-        doubt = "" if not one.root.missing or resamples_text(one) in where else f"; {resamples_text(one)}"
-        lines.append(f"crossing in {what}, from {below} to {above}: {where}{doubt}")
+        share = "" if not one.root.missing or resamples_text(one) in where else f"; {resamples_text(one)}"
+        lines.append(f"crossing in {what}, from {below} to {above}: {where}{share}")
     if scaling.rent_basis is not None:
         lines.append(f"dollars of a local run (rented): {scaling.rent_basis}, while the run lasts")
     lines += scaling.bases
@@ -290,8 +290,8 @@ def _cold_clause(scaling: Scaling) -> list[str]:
     if inside:
         last = inside[-1]
         where = crossing_text(scaling, last)
-        doubt = "" if _settled(last) or "not settled" in where else ", which is not settled"
-        return [f"run once, with new environments, {series_text(scaling, last.above)} from {where} on{doubt}"]
+        open_ = "" if _settled(last) or "not settled" in where else ", which is not settled"
+        return [f"run once, with new environments, {series_text(scaling, last.above)} from {where} on{open_}"]
     if not scaling.cold_crossings:
         return []
     nearest = min(scaling.cold_crossings, key=doubt)
