@@ -103,9 +103,9 @@ def crossing_text(scaling: Scaling, crossing: Crossing) -> str:
     low = f"below {crossing_number(scaling, root.low)}" if root.low_open else crossing_number(scaling, root.low)
     high = f"beyond {crossing_number(scaling, root.high)}" if root.high_open else crossing_number(scaling, root.high)
     kind = "95 %" if root.kind == "95 %" else f"range of {root.count} repeats"
-    doubt = f"; {resamples_text(crossing)}" if root.missing > _MENTIONED else ""
+    share = f"; {resamples_text(crossing)}" if root.missing > _MENTIONED else ""
     between = " to " if root.low_open or root.high_open else "–"
-    return f"{at} ({kind}: {low}{between}{high}{doubt}{gap if far else ''})"
+    return f"{at} ({kind}: {low}{between}{high}{share}{gap if far else ''})"
 
 
 def resamples_text(crossing: Crossing) -> str:

@@ -311,7 +311,7 @@ def test_a_job_that_is_run_once_may_not_cross_at_all() -> None:
     once = "run once, with new environments, processes"
     found = only(sweep_session(points))
     assert f"{once} win from 1 to 128 trees" in scaling_sentence(found)
-    shared = msgspec.structs.replace(found, alike=(("processes", "threads"),))
+    shared = msgspec.structs.replace(found, alike=(("processes", "emulated warm"),))
     assert f"{once} are ahead from 1 to 128 trees" in scaling_sentence(shared)
     for _, backends in points:
         backends["emulated cold"] = [900.0]
