@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from lbench.analysis.format import listed
-from lbench.analysis.stability import machine_warnings
+from lbench.analysis.warnings import machine_warnings
 from lbench.engine.journal.events import ComparisonEnded, Warned
 from lbench.engine.session.sweeps import earlier_parts
 from lbench.engine.session.view import RunView, SessionView, load_folder

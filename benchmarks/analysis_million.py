@@ -122,9 +122,9 @@ def _session() -> Any:
 def _measure(count: int) -> None:
     from lbench.analysis.causes import explanations
     from lbench.analysis.comparison import by_label, compare, warm_quantiles
-    from lbench.analysis.stability import stability_warnings
     from lbench.analysis.variance import variance_parts
     from lbench.analysis.verdict import answer_sentence
+    from lbench.analysis.warnings import stability_warnings
     from lbench.engine.billing.bill import run_bill
 
     view = _session()

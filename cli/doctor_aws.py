@@ -174,7 +174,7 @@ async def _permissions(session: Any, identity: dict[str, Any], stack: str) -> li
     """The permissions of deploy, run and destroy, as simulated by IAM."""
     from lbench.config.aws import aws_client
     from lbench.config.aws_errors import AwsError
-    from lbench.lambda_src.policy import caller_policy
+    from lbench.lambda_src.iam_policy import caller_policy
 
     arn = str(identity["Arn"])
     if arn.endswith(":root"):

@@ -13,10 +13,10 @@ from lbench.analysis.comparison import by_label, compare
 from lbench.analysis.prediction import predict_comparison, predictions
 from lbench.analysis.resumption import load_whole, sweeps_of
 from lbench.analysis.scaling import scalings
-from lbench.analysis.stability import stability_warnings
 from lbench.analysis.sweep_record import sweep_curves, tuning_record
 from lbench.analysis.tuning import tuned
 from lbench.analysis.variance import variance_parts
+from lbench.analysis.warnings import stability_warnings
 from lbench.engine.billing.bill import run_bill
 from lbench.engine.export.document import document, read_document
 from lbench.engine.export.document_events import document_events

@@ -33,9 +33,9 @@ from lbench.analysis.prediction import (
     unpredicted_text,
 )
 from lbench.analysis.series import Point
-from lbench.analysis.stability import order_text
 from lbench.analysis.statistics import FULL_INTERVAL
 from lbench.analysis.verdict import answer_sentence
+from lbench.analysis.warnings import order_text
 from lbench.cli.console import BRIGHT, QUIET, RIGHT, WARN, WRONG, accent, console
 from lbench.cli.function_report import call_columns, call_lines
 from lbench.cli.progress import place_text

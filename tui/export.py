@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from lbench.analysis.resumption import load_whole
-from lbench.analysis.stability import stability_warnings
+from lbench.analysis.warnings import stability_warnings
 from lbench.config.folders import typed_path
 from lbench.engine.export import files as outputs
 from lbench.engine.export.document import document, read_document

@@ -245,7 +245,7 @@ def _print_plan(base: str, wanted: Wanted, stack: Stack | None, unknown: str | N
     from lbench.config.deployment import function_name
     from lbench.errors import count_text
     from lbench.lambda_src.deploy import choose, parameters
-    from lbench.lambda_src.policy import caller_policy
+    from lbench.lambda_src.iam_policy import caller_policy
     from lbench.lambda_src.template import render
 
     manifest = package.manifest

@@ -27,8 +27,8 @@ from lbench.analysis.session_comparison_text import (
     needed_text,
     permutation_text,
 )
-from lbench.analysis.stability import order_text, stability_warnings
 from lbench.analysis.verdict import answer_sentence
+from lbench.analysis.warnings import order_text, stability_warnings
 from lbench.cli.function_report import call_lines
 from lbench.cli.html.cells import Cell, Section, ms_cell, seconds_cell, times_cell, usd_cell
 from lbench.cli.html.figure import Figure

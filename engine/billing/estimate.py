@@ -16,7 +16,7 @@ import numpy as np
 
 from lbench.config.limits import limits as lambda_limits
 from lbench.engine.backends import catalog
-from lbench.engine.backends.placement import architecture_of
+from lbench.engine.backends.region import architecture_of
 from lbench.engine.backends.settings import LambdaSettings
 from lbench.engine.billing.bill import printed_bytes
 from lbench.engine.billing.pricing import bound_of, is_marked, rates_of

@@ -10,7 +10,7 @@ import msgspec
 from lbench.config.limits import limits as lambda_limits
 from lbench.config.prices import Rates, rates
 from lbench.engine.backends import catalog
-from lbench.engine.backends.placement import architecture_of, region_of
+from lbench.engine.backends.region import architecture_of, region_of
 from lbench.engine.backends.settings import (
     AwsSettings,
     ClusterSettings,

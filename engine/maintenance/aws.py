@@ -20,7 +20,7 @@ from lbench.config.deployment import TEMPORARY, account_in, outputs_of, read_out
 from lbench.engine.backends.cluster import store_log
 from lbench.engine.backends.cluster.shared_store import delete_objects_left, objects_left
 from lbench.engine.backends.lambda_.change_log import Forced, forget, is_held, records
-from lbench.engine.backends.lambda_.cold_starts import put_back
+from lbench.engine.backends.lambda_.force_cold import put_back
 from lbench.engine.journal.lock import is_live
 from lbench.engine.journal.writer import JOURNAL_NAME
 from lbench.engine.session.index import session_folders

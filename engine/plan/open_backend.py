@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from lbench.engine.backends.catalog import shares_machine
-from lbench.engine.backends.placement import region_of
+from lbench.engine.backends.region import region_of
 from lbench.engine.backends.settings import (
     AwsSettings,
     ClusterSettings,

@@ -10,7 +10,7 @@ from lbench.config.limits import limits
 from lbench.config.prices import rates
 from lbench.config.server_url import check_server_url
 from lbench.engine.backends import catalog
-from lbench.engine.backends.placement import architecture_of, region_of
+from lbench.engine.backends.region import architecture_of, region_of
 from lbench.engine.backends.settings import (
     AwsSettings,
     ClusterSettings,

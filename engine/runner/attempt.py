@@ -15,7 +15,7 @@ from lbench.engine.plan.policy import Policy
 from lbench.engine.runner.batches import tasks_in
 from lbench.engine.runner.failure_text import user_call
 from lbench.engine.runner.hedging import Stragglers
-from lbench.engine.runner.task_state import Pending
+from lbench.engine.runner.retry import Pending
 
 __all__ = ["Attempts"]
 

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable
 
 from lbench.engine.plan.policy import most_hedges
-from lbench.engine.runner.task_state import Pending
+from lbench.engine.runner.retry import Pending
 
 __all__ = ["Hedger", "Stragglers"]
 

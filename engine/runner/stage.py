@@ -18,7 +18,7 @@ from lbench.engine.runner.attempt import Attempts
 from lbench.engine.runner.failure_text import failures_line
 from lbench.engine.runner.hedging import Stragglers
 from lbench.engine.runner.job_steps import RunFailed
-from lbench.engine.runner.task_state import Pending
+from lbench.engine.runner.retry import Pending
 from lbench.errors import LbenchError
 from lbench.workloads.model import Task
 

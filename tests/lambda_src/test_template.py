@@ -14,7 +14,7 @@ from cfnlint.schema import PROVIDER_SCHEMA_MANAGER
 from lbench.config import deployment
 from lbench.config.limits import limits
 from lbench.lambda_src.deploy import MOST_SIZES
-from lbench.lambda_src.policy import caller_policy
+from lbench.lambda_src.iam_policy import caller_policy
 from lbench.lambda_src.template import body, render
 
 HERE = Path(__file__).resolve().parents[2] / "lambda_src" / "template.yaml"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lbench.analysis.stability import order_text, stability_warnings
+from lbench.analysis.warnings import order_text, stability_warnings
 from lbench.engine.backends import catalog
 from lbench.engine.session.view import RunView, SessionView
 from lbench.tui.feeds.feed import Frame

@@ -1,6 +1,6 @@
 """A deployed function as a backend: a task's payload is sent unchanged, and the platform's REPORT line is the measurement.
 
-`locations` reaches the function (on AWS, or its code in the emulator); `cold_starts` forces its cold starts.
+`locations` reaches the function (on AWS, or its code in the emulator); `force_cold` forces its cold starts.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from lbench.engine.backends.base import Call, EnvironmentInfo, Failure, Outcome,
 from lbench.engine.backends.function.configuration import FunctionFacts, parse_name
 from lbench.engine.backends.function.locations import Reached, reach_aws, reach_emulated
 from lbench.engine.backends.function.outcomes import read_call
-from lbench.engine.backends.lambda_.cold_starts import ColdForcing
 from lbench.engine.backends.lambda_.emulated import supported_environments
 from lbench.engine.backends.lambda_.environments import Environments
+from lbench.engine.backends.lambda_.force_cold import ColdForcing
 from lbench.engine.backends.lambda_.outcomes import lost
-from lbench.engine.backends.placement import architecture_of
+from lbench.engine.backends.region import architecture_of
 from lbench.engine.backends.settings import AwsSettings, EmulatedSettings, LambdaSettings
 from lbench.engine.machine import fingerprint as machine
 from lbench.errors import BackendError, InputError

@@ -11,7 +11,7 @@ from lbench.config.aws import aws_client, aws_session
 from lbench.config.aws_errors import AwsError
 from lbench.config.limits import limits
 from lbench.config.manifest import Architecture
-from lbench.engine.backends.lambda_.account import check_permission, read_quota
+from lbench.engine.backends.lambda_.concurrency_quota import check_permission, read_quota
 from lbench.errors import InputError
 
 __all__ = ["FunctionFacts", "FunctionName", "check_forcing", "facts_of", "look_up", "parse_name"]

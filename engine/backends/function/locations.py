@@ -17,7 +17,7 @@ from lbench.engine.backends.aws_client.invoke_api import InvokeClient
 from lbench.engine.backends.aws_client.invoke_client import make_client
 from lbench.engine.backends.function.configuration import FunctionFacts, FunctionName, look_up
 from lbench.engine.backends.lambda_.emulator_host import EmulatorHost
-from lbench.engine.backends.placement import host_architecture
+from lbench.engine.backends.region import host_architecture
 from lbench.engine.backends.settings import AwsSettings, EmulatedSettings
 from lbench.engine.emulator.core.spec import FunctionSpec
 from lbench.errors import InputError

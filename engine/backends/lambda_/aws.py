@@ -15,9 +15,9 @@ from lbench.config.limits import limits
 from lbench.engine.backends.aws_client.credentials import ChainCredentials
 from lbench.engine.backends.aws_client.endpoints import Resolved, named_s3_endpoint, resolve, resolve_url
 from lbench.engine.backends.base import Call, Outcome
-from lbench.engine.backends.lambda_.account import Ramp
 from lbench.engine.backends.lambda_.backend import LambdaBackend
-from lbench.engine.backends.lambda_.cold_starts import ColdForcing
+from lbench.engine.backends.lambda_.concurrency_quota import Ramp
+from lbench.engine.backends.lambda_.force_cold import ColdForcing
 from lbench.engine.backends.lambda_.http_api_transport import FRONT_TIMEOUT_S
 from lbench.engine.backends.lambda_.object_store import ObjectStore
 from lbench.engine.backends.lambda_.preflight import Survey

@@ -22,12 +22,12 @@ from lbench.engine.backends.aws_client.connection import ConnectionLost
 from lbench.engine.backends.aws_client.endpoints import Resolved
 from lbench.engine.backends.aws_client.invoke_client import make_client
 from lbench.engine.backends.base import OVER_BUDGET, Call, EnvironmentInfo, Failure, Outcome, Published, reschedule
-from lbench.engine.backends.lambda_.cold_starts import ColdForcing
 from lbench.engine.backends.lambda_.environments import Environments
+from lbench.engine.backends.lambda_.force_cold import ColdForcing
 from lbench.engine.backends.lambda_.object_store import ObjectStore
 from lbench.engine.backends.lambda_.outcomes import lost
 from lbench.engine.backends.lambda_.transport import Direct, Transport
-from lbench.engine.backends.placement import architecture_of, region_of
+from lbench.engine.backends.region import architecture_of, region_of
 from lbench.engine.backends.settings import ServedSettings
 from lbench.errors import BackendError, InputError
 from lbench.workloads.objects import Place

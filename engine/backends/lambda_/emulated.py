@@ -17,9 +17,9 @@ import msgspec
 from lbench.config.limits import limits
 from lbench.engine.backends.aws_client.endpoints import Resolved
 from lbench.engine.backends.lambda_.backend import FUNCTION_TIMEOUT_S, LambdaBackend
-from lbench.engine.backends.lambda_.cold_starts import ColdForcing
 from lbench.engine.backends.lambda_.embedded_s3 import EmbeddedS3
 from lbench.engine.backends.lambda_.emulator_host import DUMMY_CREDENTIALS, EmulatorHost
+from lbench.engine.backends.lambda_.force_cold import ColdForcing
 from lbench.engine.backends.lambda_.object_store import ObjectStore
 from lbench.engine.backends.lambda_.package import open_package
 from lbench.engine.backends.settings import EmulatedSettings

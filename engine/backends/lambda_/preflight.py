@@ -9,8 +9,8 @@ import msgspec
 from lbench._version import __version__
 from lbench.config.aws import aws_client, aws_session
 from lbench.config.deployment import Deployment, account_in, lbench_command, outputs_of, read_outputs, stack_name
-from lbench.engine.backends.lambda_.account import Chosen, check_permission, choose_concurrency, read_quota
-from lbench.engine.backends.placement import architecture_of, region_of
+from lbench.engine.backends.lambda_.concurrency_quota import Chosen, check_permission, choose_concurrency, read_quota
+from lbench.engine.backends.region import architecture_of, region_of
 from lbench.engine.backends.settings import AwsSettings
 from lbench.errors import InputError
 from lbench.workloads import registry

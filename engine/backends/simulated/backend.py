@@ -18,7 +18,7 @@ import msgspec
 
 from lbench.config.limits import fits_inline, limits
 from lbench.engine.backends.base import OVER_BUDGET, Call, EnvironmentInfo, Failure, Outcome, Published, reschedule
-from lbench.engine.backends.placement import architecture_of
+from lbench.engine.backends.region import architecture_of
 from lbench.engine.backends.settings import SimulatedSettings
 from lbench.engine.backends.simulated.answers import Computer
 from lbench.engine.backends.simulated.task_loads import Known, known

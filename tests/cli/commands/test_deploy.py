@@ -20,9 +20,9 @@ from click.testing import CliRunner, Result
 from lbench._version import __version__
 from lbench.cli.main import command
 from lbench.config.manifest import MANIFEST, Manifest
+from lbench.lambda_src.iam_policy import caller_policy
 from lbench.lambda_src.package import Built
 from lbench.lambda_src.package_file import read_package
-from lbench.lambda_src.policy import caller_policy
 from lbench.lambda_src.targets import Target, choose_target
 from lbench.workloads import registry
 

@@ -14,7 +14,7 @@ from lbench.engine.journal.events import Returned
 from lbench.engine.model import ErrorInfo
 from lbench.engine.plan.policy import Policy
 from lbench.engine.runner.attempt import Attempts
-from lbench.engine.runner.task_state import Pending
+from lbench.engine.runner.retry import Pending
 from lbench.engine.virtual_time import run_virtual
 from lbench.workloads.encoding import encode
 from lbench.workloads.model import Task

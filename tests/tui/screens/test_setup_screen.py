@@ -12,7 +12,7 @@ from textual.geometry import Size
 from textual.widget import Widget
 from textual.widgets import Input
 
-import lbench.engine.backends.placement as placement
+import lbench.engine.backends.region as region
 from lbench.engine.backends import catalog
 from lbench.engine.plan.parse import DEFAULT_BACKENDS, parse_backend
 from lbench.engine.plan.plan import Plan
@@ -40,7 +40,7 @@ LONG = "x" * 10_000  # no file has such a name
 @pytest.fixture(autouse=True)
 def calm(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ahead, "busy_notice", lambda: None)
-    monkeypatch.setattr(placement, "host_architecture", lambda: "x86_64")
+    monkeypatch.setattr(region, "host_architecture", lambda: "x86_64")
 
 
 # -- the form's rules, without a screen

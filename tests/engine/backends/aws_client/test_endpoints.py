@@ -95,7 +95,7 @@ def test_what_was_resolved_compares_and_shows_itself() -> None:
 
 
 def test_without_a_region_of_its_own_lambda_is_where_aws_s_own_tools_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    from lbench.engine.backends.placement import architecture_of, region_of
+    from lbench.engine.backends.region import architecture_of, region_of
     from lbench.engine.backends.settings import AwsSettings, EmulatedSettings
 
     assert region_of(AwsSettings()) == "us-east-1"

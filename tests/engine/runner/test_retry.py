@@ -9,7 +9,7 @@ import pytest
 from lbench.engine.backends.base import SIBLING_LOST, UNREACHED, Failure
 from lbench.engine.plan.policy import Policy
 from lbench.engine.runner.failure_text import failure_line, user_call
-from lbench.engine.runner.task_state import Pending
+from lbench.engine.runner.retry import Pending
 from lbench.workloads.model import Task
 
 

@@ -12,9 +12,9 @@ import pytest
 from lbench.config.aws_errors import AwsError
 from lbench.engine.backends.aws_client.sdk_client import isolated_session
 from lbench.engine.backends.function.configuration import check_forcing, parse_name
-from lbench.engine.backends.lambda_ import cold_starts as cold_forcing
+from lbench.engine.backends.lambda_ import force_cold as cold_forcing
 from lbench.engine.backends.lambda_.change_log import Forced, forget, records, remember
-from lbench.engine.backends.lambda_.cold_starts import VARIABLE, ColdForcing, put_back
+from lbench.engine.backends.lambda_.force_cold import VARIABLE, ColdForcing, put_back
 from lbench.engine.maintenance.aws import find_remains
 from lbench.errors import InputError
 from lbench.workloads.sigv4 import Credentials

@@ -1,4 +1,4 @@
-"""A task on its way to a result: its attempts so far, and whether and when another one follows."""
+"""Whether and when a task is tried again: its attempts and failures so far."""
 
 from __future__ import annotations
 

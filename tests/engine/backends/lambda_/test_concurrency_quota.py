@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from lbench.engine.backends.lambda_.account import Quota, Ramp, choose_concurrency, read_quota
+from lbench.engine.backends.lambda_.concurrency_quota import Quota, Ramp, choose_concurrency, read_quota
 from lbench.engine.virtual_time import run_virtual
 from lbench.errors import InputError
 

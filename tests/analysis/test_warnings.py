@@ -6,9 +6,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from lbench.analysis import stability
-from lbench.analysis.stability import idle_share, machine_warnings, stability_warnings
+from lbench.analysis import warnings
 from lbench.analysis.statistics import Change, Trend
+from lbench.analysis.warnings import idle_share, machine_warnings, stability_warnings
 from lbench.config.prices import rates
 from lbench.engine.backends import catalog
 from lbench.engine.journal.events import (
@@ -332,7 +332,7 @@ def test_a_step_is_compared_with_a_straight_line_by_the_means_of_its_sides(of_ti
 def test_a_step_of_5_percent_is_large_enough(
     of_times: Of, monkeypatch: pytest.MonkeyPatch, change: float, named: bool
 ) -> None:
-    monkeypatch.setattr(stability, "change_point", lambda values: Change(6, change, 0.001))
+    monkeypatch.setattr(warnings, "change_point", lambda values: Change(6, change, 0.001))
     assert ("change_point" in of_times([*STEADY, *(time + 0.4 for time in STEADY)])) is named
 
 
@@ -340,7 +340,7 @@ def test_a_step_of_5_percent_is_large_enough(
 def test_a_drift_of_3_percent_is_large_enough(
     of_times: Of, monkeypatch: pytest.MonkeyPatch, change: float, named: bool
 ) -> None:
-    monkeypatch.setattr(stability, "trend", lambda values: Trend(change, 0.001))
+    monkeypatch.setattr(warnings, "trend", lambda values: Trend(change, 0.001))
     assert ("drift" in of_times([4.0, 4.1, 4.2, 4.3, 4.4])) is named
 
 
@@ -348,7 +348,7 @@ def test_a_drift_of_3_percent_is_large_enough(
 def test_a_sudden_change_is_named_where_chance_makes_it_in_at_most_1_percent(
     of_times: Of, monkeypatch: pytest.MonkeyPatch, p: float, named: bool
 ) -> None:
-    monkeypatch.setattr(stability, "change_point", lambda values: Change(6, 0.1, p))
+    monkeypatch.setattr(warnings, "change_point", lambda values: Change(6, 0.1, p))
     assert ("change_point" in of_times([*STEADY, *(time + 0.4 for time in STEADY)])) is named
 
 
@@ -356,7 +356,7 @@ def test_a_sudden_change_is_named_where_chance_makes_it_in_at_most_1_percent(
 def test_a_drift_is_named_where_chance_makes_it_in_at_most_5_percent(
     of_times: Of, monkeypatch: pytest.MonkeyPatch, p: float, named: bool
 ) -> None:
-    monkeypatch.setattr(stability, "trend", lambda values: Trend(0.1, p))
+    monkeypatch.setattr(warnings, "trend", lambda values: Trend(0.1, p))
     assert ("drift" in of_times([4.0, 4.1, 4.2, 4.3, 4.4])) is named
 
 
@@ -830,4 +830,4 @@ def test_the_mean_of_warm_tasks_and_the_widest_stage_decide_about_a_batch(make_e
 
 
 def test_the_backends_without_cold_repeats_are_the_clusters() -> None:
-    assert tuple(filter(catalog.is_cluster, catalog.names())) == stability._OTHERS_WORKERS
+    assert tuple(filter(catalog.is_cluster, catalog.names())) == warnings._OTHERS_WORKERS
