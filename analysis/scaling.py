@@ -66,6 +66,15 @@ class Scaling(msgspec.Struct, frozen=True, kw_only=True):
     bases: tuple[str, ...]  # what the dollars of paid backends and the prediction rest on
     excluded: tuple[str, ...]  # why some series take no part in crossings
 
+    def unpredicted(self, series: Series) -> tuple[float, ...]:
+        """The places of a prediction's machine at which it has no value: no line may pass over them."""
+        if series.origin != "predicted":
+            return ()
+        measured = [one for one in self.series if one.origin != "predicted" and one.machine == series.machine]
+        return tuple(
+            place for place in self.places if series.at(place) is None and any(one.at(place) for one in measured)
+        )
+
     def __getitem__(self, name: str) -> Series:
         return next(one for one in self.series if one.name == name)
 
@@ -268,13 +277,23 @@ def _scaling(
 
 
 def _share_failures(collected: dict[tuple[str | None, str, Temperature | None], _Collected]) -> None:
-    """Give the places where a backend failed before it was cold or warm to its cold and its warm repeats."""
-    for (machine, label, temperature), one in list(collected.items()):
-        twins = [own for key, own in collected.items() if key[:2] == (machine, label) and key[2] is not None]
-        if temperature is None and twins and all(point.makespan_s is None for point in one.points):
-            for twin in twins:
-                twin.points += one.points
-            del collected[machine, label, temperature]
+    """Give a place where a backend failed to its cold and its warm repeats: those that never began have no point there.
+
+    One that failed before it was cold or warm is no series of its own beside these.
+    """
+    groups: dict[tuple[str | None, str], list[_Collected]] = {}
+    for (machine, label, _), one in collected.items():
+        groups.setdefault((machine, label), []).append(one)
+    for key, group in groups.items():
+        points = [point for one in group for point in one.points]
+        timed = {point.at for point in points if point.makespan_s is not None}
+        failed = {point.at: point for point in points if point.failed and point.at not in timed}
+        for one in group:
+            known = {point.at for point in one.points}
+            one.points += [point for at, point in failed.items() if at not in known]
+        own = collected.get((*key, None))
+        if own is not None and len(group) > 1 and all(point.makespan_s is None for point in own.points):
+            del collected[(*key, None)]
 
 
 def _best(sessions: Mapping[int, list[RunView]], hosts: list[str | None]) -> dict[int, list[RunView]]:

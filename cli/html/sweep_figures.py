@@ -81,7 +81,8 @@ def _along(
         points = [(point.at, found) for point in one.points if (found := value(point)) is not None and found.value > 0]
         if not points:
             continue
-        _line(axes, one, points, colours[one.name], "os^Dv<>"[number % 7])
+        cuts = sorted((*one.failed, *scaling.unpredicted(one)))
+        _line(axes, one, points, cuts, colours[one.name], "os^Dv<>"[number % 7])
         for at in one.failed:  # on the axis, each above the others of its place
             crosses[at] = crosses.get(at, 0) + 1
             height = 0.03 + 0.05 * (crosses[at] - 1)
@@ -114,11 +115,13 @@ def ticks_of(places: Sequence[float]) -> list[float]:
     return shown
 
 
-def _line(axes: Any, one: Series, points: list[tuple[float, Estimate]], colour: str, marker: str) -> None:
-    """A curve with its band, broken where the backend failed."""
+def _line(
+    axes: Any, one: Series, points: list[tuple[float, Estimate]], cuts: list[float], colour: str, marker: str
+) -> None:
+    """A curve with its band, broken at the `cuts`: there it has no value."""
     style = "--" if one.origin == "predicted" else ":" if one.temperature == "cold" else "-"
     label: str | None = one.name
-    for first, last in pairwise((-math.inf, *one.failed, math.inf)):
+    for first, last in pairwise((-math.inf, *cuts, math.inf)):
         piece = [(at, found) for at, found in points if first < at < last]
         if not piece:
             continue

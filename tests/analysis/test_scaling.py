@@ -790,6 +790,31 @@ def test_a_backend_that_failed_before_it_was_cold_or_warm_failed_for_both() -> N
     assert "emulated warm: no right answer at n 2: a task failed" in scaling_notes(found)
 
 
+def test_repeats_that_never_began_because_the_first_failed_have_failed_as_well() -> None:
+    """A document does not hold them: the cold repeat alone is there."""
+    points: list[tuple[dict[str, Any], dict[str, list[float]]]] = [
+        ({"n": n}, {"emulated cold": [3.0], **({} if n == 2 else {"emulated warm": [2.0, 2.1]})}) for n in (1, 2, 4)
+    ]
+
+    def predict(comparison: Comparison, runs: list[RunView]) -> PredictedLine | None:
+        if any(run.makespan_s is None for run in runs):
+            return None
+        one = Predicted(Estimate(5.0, 4.0, 6.0, 100), *[Decimal(1)] * 3)
+        return PredictedLine(
+            worked_out_from="emulated", environments=8, memory_mb=1769, region="us-east-1", architecture="x86_64",
+            cold=one, warm=one, core_ratio=(1.0, 0.7, 1.5),
+        )  # fmt: skip
+
+    (found,) = scalings([sweep_session(points, failed=[({"n": 2}, "emulated")])], bill, predict=predict)
+    gaps = [(one.name, one.failed, found.unpredicted(one)) for one in found.series]
+    assert gaps == [
+        ("emulated cold", (2.0,), ()),
+        ("emulated warm", (2.0,), ()),
+        ("lambda (predicted) cold", (), (2.0,)),
+        ("lambda (predicted) warm", (), (2.0,)),
+    ]
+
+
 def test_of_several_machines_each_is_rented_at_its_own_price() -> None:
     """A laptop's price with a server's speed is no machine that can be rented."""
     own: list[SessionView] = []

@@ -40,6 +40,7 @@ class Curve(msgspec.Struct, frozen=True):
     label: str = ""  # at its end, where there is room
     banded: bool = True  # whether its intervals are drawn
     failed: tuple[float, ...] = ()  # places without a value: the line breaks there, and a cross stands on the axis
+    gaps: tuple[float, ...] = ()  # places where it breaks without a cross
 
     @property
     def xs(self) -> list[float]:
@@ -47,8 +48,8 @@ class Curve(msgspec.Struct, frozen=True):
 
     @property
     def pieces(self) -> list[tuple[Spot, ...]]:
-        """Its spots between the places that failed."""
-        cuts = (-math.inf, *sorted(self.failed), math.inf)
+        """Its spots between the places without a value."""
+        cuts = (-math.inf, *sorted((*self.failed, *self.gaps)), math.inf)
         return [tuple(one for one in self.spots if low < one.x < high) for low, high in pairwise(cuts)]
 
 

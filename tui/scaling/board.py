@@ -83,6 +83,7 @@ def curves_of(scaling: Scaling, measure: Measure, hidden: frozenset[str], select
                 or one.name == selected,  # of a backend's cold and warm runs, one: bands hide each other
                 label=one.name if one.origin != "predicted" else f"predicted {one.temperature or ''}".rstrip(),
                 failed=one.failed,
+                gaps=scaling.unpredicted(one),
             )
             for one in shown
         ),
@@ -136,7 +137,7 @@ def point_lines(
         if off:
             line.append(("hidden", "quiet"))
         elif point is None:
-            line.append(("not measured yet", "quiet"))
+            line.append(("not predicted" if one.origin == "predicted" else "not measured yet", "quiet"))
         elif point.makespan_s is None:
             why = f"✘ {point.error or 'no right answer'}"
             line.append((why, "wrong") if point.failed else ("■ stopped", "quiet"))
