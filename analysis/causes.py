@@ -1,4 +1,4 @@
-"""Why a backend is as fast as it is: what its lanes (workers, environments) spent a run on, and the largest loss.
+"""The cause of a backend's speed: how its lanes (workers, environments) spent a run, and the largest loss.
 
 The lanes' time, their number times the makespan, is divided into useful computing and losses, each counted once.
 """

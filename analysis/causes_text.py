@@ -1,4 +1,4 @@
-"""Why the backends of a job are as fast as they are, and where their times differ from, in sentences."""
+"""The causes of the backends' speeds, and the sources of variance in their times, in sentences."""
 
 from __future__ import annotations
 

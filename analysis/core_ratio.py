@@ -1,4 +1,4 @@
-"""How many vCPUs of Lambda a core of this machine is worth: published ratios, and what three kernels say of this machine.
+"""Lambda vCPUs that one core of this machine is worth: published ratios, and three kernels measured here.
 
 The published ratios are the prior: a lognormal distribution (config/lambda_model.toml). Each kernel's ratio is its published
 time on a vCPU over its time here, with an error of its own: other libraries, other years. The two are weighed by their

@@ -1,4 +1,4 @@
-"""Where the least time, or the least cost, passes from one backend to another along a sweep."""
+"""Crossings along a sweep: where the least time, or the least cost, passes from one backend to another."""
 
 from __future__ import annotations
 

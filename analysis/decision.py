@@ -1,4 +1,4 @@
-"""What the results mean in dollars: a run, a thousand runs, a rented machine, and the number of runs where they meet."""
+"""The results in dollars: a run, a thousand runs, a rented machine, and the number of runs where they meet."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an engine that died under its runs says to the user: how its process ended, and whose code may have ended it."""
+"""The message about an engine that died during its runs: how its process ended, and whose code may have ended it."""
 
 from __future__ import annotations
 

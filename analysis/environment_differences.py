@@ -1,4 +1,4 @@
-"""What differs between sessions besides what they compute: all that their figures depend on."""
+"""Differences between the environments of sessions: machine, versions, settings, all that figures depend on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Can a job run on AWS Lambda at all: what a sample of it measured, against each limit, with a verdict and the way out."""
+"""Checks whether a job can run on AWS Lambda: a measured sample against each limit, with a verdict and a remedy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a job is cut: tasks that are too small for their hand-over, more workers than tasks, one task longer than all else."""
+"""The granularity of a job: tasks too small for their hand-over, more workers than tasks, one task longer than all else."""
 
 from __future__ import annotations
 

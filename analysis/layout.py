@@ -1,4 +1,4 @@
-"""What the command line's tables and the screens' share: which columns fit a width, and a progress bar's text."""
+"""Layout shared by the command line's tables and the screens': the columns that fit a width, a progress bar's text."""
 
 from __future__ import annotations
 

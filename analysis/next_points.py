@@ -1,4 +1,4 @@
-"""Where another point of a sweep would tell most."""
+"""Chooses the next points of a sweep: places where one more measurement settles most."""
 
 from __future__ import annotations
 

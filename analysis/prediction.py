@@ -1,4 +1,4 @@
-"""What a measured run would take and cost on AWS Lambda: the same tasks on as many environments as there are tasks.
+"""Predicts time and cost of a measured run on AWS Lambda: the same tasks on as many environments as there are tasks.
 
 A prediction, never a measurement: the model of `engine.simulation` with the durations that were measured here. It depends on
 how many Lambda vCPUs a core of this machine is worth, which is known as a distribution only; its spread is in the interval.

@@ -1,4 +1,4 @@
-"""How a run went over time: how many invocations ran at once, tasks and dollars so far, and its lanes."""
+"""The course of a run: invocations at once, tasks and dollars so far, and its lanes."""
 
 from __future__ import annotations
 

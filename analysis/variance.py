@@ -1,4 +1,4 @@
-"""Where the times of one backend's invocations differ from: parts that add up to the whole.
+"""The variance of one backend's invocation times, in parts that add up to the whole.
 
 An invocation's time, from the moment at which it could have been handed over, is the sum of its phases: driver, hand-over
 (over a network or a pipe), cold start, fetch, computing. A phase's part of the variance is its covariance with the whole,

@@ -1,4 +1,4 @@
-"""What AWS's errors mean to a person: one line that says what happened, and what to do.
+"""Messages for AWS's errors: one line that says what happened, and what to do.
 
 Three families: refusals (a service answered with an error code), failures on the way (no network, no answer), and
 credentials that cannot be had. AWS's or botocore's own texts are repeated only where they cannot hold a secret: the refusal

@@ -1,4 +1,4 @@
-"""Where lbench keeps things, by the XDG specification. Folders are made when they are first asked for, not by looking."""
+"""The folders of lbench, by the XDG specification: made when first asked for, never by looking."""
 
 from __future__ import annotations
 

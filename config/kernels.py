@@ -1,4 +1,4 @@
-"""What the kernels of `workloads.probe.kernels` take on one vCPU of Lambda, as others have measured, from `kernels.toml`."""
+"""Published times of `workloads.probe.kernels` on one vCPU of Lambda, from `kernels.toml`."""
 
 from __future__ import annotations
 

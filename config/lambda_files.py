@@ -1,4 +1,4 @@
-"""What of lbench itself goes to Lambda, in a deployment package and in the emulator's code folder alike.
+"""The files of lbench that go to Lambda, in a deployment package and in the emulator's code folder alike.
 
 Of the package itself only its ground floor, all of `workloads`, and the handler: never what packs, deploys or drives.
 """

@@ -1,4 +1,4 @@
-"""What AWS Lambda allows, read from `limits.toml`, where every limit has its source and its date."""
+"""The limits of AWS Lambda, read from `limits.toml`, where every limit has its source and its date."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What runs on Lambda: the handler."""
+"""The code that runs on Lambda, and the commands that deploy it."""

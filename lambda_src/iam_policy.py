@@ -1,4 +1,4 @@
-"""What a person must be allowed, to deploy, to run and to destroy: one IAM policy, to be attached as it is printed.
+"""The IAM policy of a person who deploys, runs and destroys, to be attached as it is printed.
 
 Resources are bounded by the stack's name: whatever CloudFormation names itself begins with it. CloudFormation acts with the
 caller's own permissions, so that what it does to the resources is in here too (the permissions that the resource types'

@@ -1,4 +1,4 @@
-"""What a package would weigh, by the libraries that are installed here: known at once, without a download."""
+"""The size of a package by the libraries that are installed here: known at once, without a download."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What of a wheel is left out of a package: tests, stubs, headers, sources of what is already compiled.
+"""Leaves out parts of a wheel that no package needs: tests, stubs, headers, sources of what is already compiled.
 
 Shared libraries stay as they are: stripping those in `*.libs` breaks OpenBLAS. Licences stay too, as they ask for.
 """

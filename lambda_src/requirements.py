@@ -1,4 +1,4 @@
-"""What distributions require on the target, by the markers of their metadata read with its eyes (PEP 508)."""
+"""The requirements of distributions on the target, by the markers of their metadata read with its eyes (PEP 508)."""
 
 from __future__ import annotations
 

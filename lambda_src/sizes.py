@@ -1,4 +1,4 @@
-"""What each part of a package weighs, against what Lambda takes."""
+"""The size of each part of a package, against the limits of Lambda."""
 
 from __future__ import annotations
 

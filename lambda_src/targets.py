@@ -1,4 +1,4 @@
-"""What a package is made for: a Python and a processor of Lambda's, and which wheels run there."""
+"""The target of a package: a Python and a processor of Lambda's, and the wheels that run there."""
 
 from __future__ import annotations
 

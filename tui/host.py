@@ -1,4 +1,4 @@
-"""What screens and widgets need from the app, so that none of them imports it."""
+"""The interface of the app for screens and widgets, so that none of them imports it."""
 
 from __future__ import annotations
 

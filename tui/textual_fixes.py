@@ -1,4 +1,4 @@
-"""What Textual's screens do wrong in hasty hands or on a busy machine, put right for all of ours.
+"""Fixes of Textual's screens for hasty hands and busy machines, inherited by all of ours.
 
 Textual's screen tells itself each new size by a message, and lays itself out once more when the message comes. Two sizes in
 quick succession, with any other message between them, then take turns without an end, and no key is handled any more.

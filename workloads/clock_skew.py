@@ -1,4 +1,4 @@
-"""When a signature is refused because this machine's clock is wrong: what the service's clock says instead.
+"""Detects a signature refused because this machine's clock is wrong, and reads the service's time.
 
 A signature holds its time, and AWS takes one that is at most 5 minutes off (S3: 15). The refusal's own Date header tells
 how far: the next signature is made with that offset, as AWS's SDKs do (`correctClockSkew` of the JavaScript one). The

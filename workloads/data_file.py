@@ -1,4 +1,4 @@
-"""What a data file is, and what a run would use of it."""
+"""The facts of a data file, and what a run would use of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a workload is: typed parameters, a job that yields stages of tasks, and a way to check its answer."""
+"""The interface of a workload: typed parameters, a job that yields stages of tasks, and a way to check its answer."""
 
 from __future__ import annotations
 

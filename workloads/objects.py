@@ -1,4 +1,4 @@
-"""Where the tasks of a run keep objects for each other: a folder of this machine, or a prefix in S3, one interface.
+"""The object store of a run, where its tasks keep objects for each other: a folder here or a prefix in S3, one interface.
 
 A job writes `RUN_STORE` in a task's arguments; what arrives there is the run's own `Place` (as a dict), which `open_store`
 opens. The engine makes the place when it is first asked for, and deletes all that is in it when the run has ended,

@@ -1,4 +1,4 @@
-"""What a task's own code raised, as texts that can always be sent: reporting an error never fails itself."""
+"""The error of a task's own code, as texts that can always be sent: reporting an error never fails itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What driver and handler say to each other through Invoke: one definition for both ends.
+"""The messages of driver and handler through Invoke: one definition for both ends.
 
 Bytes travel as base64 inside the JSON (msgspec does so by itself). Times are seconds since the epoch on the
 environment's clock; durations are milliseconds.

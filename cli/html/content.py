@@ -1,4 +1,4 @@
-"""What a report says: the answer in words, a table for each job, the environment, and every caveat."""
+"""The content of a report: the answer in words, a table for each job, the environment, and every caveat."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a report says of a tuned function: its candidates, the front of time against dollars, and the picks."""
+"""The report's section on a tuned function: its candidates, the front of time against dollars, and the picks."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Where tasks run: one small protocol (`base`), and a module for each kind of backend."""
+"""The backends: one small protocol (`base`), and a module for each kind."""

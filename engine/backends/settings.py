@@ -1,4 +1,4 @@
-"""What can be set on each backend, as typed fields: options, forms and `lbench backends` come from them."""
+"""The settings of each backend, as typed fields: options, forms and `lbench backends` come from them."""
 
 from __future__ import annotations
 

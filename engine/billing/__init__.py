@@ -1,1 +1,1 @@
-"""What a run may cost, will cost and has cost."""
+"""The possible, expected and actual cost of a run."""

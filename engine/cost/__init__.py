@@ -1,1 +1,1 @@
-"""What AWS charges: exact decimal arithmetic over list prices."""
+"""The charges of AWS: exact decimal arithmetic over list prices."""

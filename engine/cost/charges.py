@@ -1,4 +1,4 @@
-"""What runs cost on AWS Lambda: exact decimal arithmetic over list prices (first tier, no free tier).
+"""The charges of a run on AWS Lambda: exact decimal arithmetic over list prices (first tier, no free tier).
 
 Nothing here rounds but the price of byte-hours in S3. Python's decimals keep 28 digits by default, and a
 large bill has more: add amounts with `total_usd`, not with `+`.

@@ -1,1 +1,1 @@
-"""What machine this is, what its processes may use, and its condition while it measures."""
+"""The machine: its fingerprint, what its processes may use, and its condition while it measures."""

@@ -1,4 +1,4 @@
-"""What the answers depend on besides the parameters: our own code and the libraries that compute."""
+"""The digest of what answers depend on besides parameters: our own code and the libraries that compute."""
 
 from __future__ import annotations
 

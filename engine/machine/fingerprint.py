@@ -1,4 +1,4 @@
-"""What machine this is: the fingerprint that every session carries, and what its processes may use.
+"""The fingerprint of this machine, which every session carries, and what its processes may use.
 
 A container may use less than the machine has: CPU affinity, and cgroup limits of both versions, are honoured.
 Functions that read Linux's files take the root of the file system, so that tests can hand them another.

@@ -1,4 +1,4 @@
-"""How late the event loop is: a timer that should fire every 20 ms, and by how much it doesn't; whether all stood still."""
+"""The lag of the event loop: by how much a timer of 20 ms is late, and whether the whole process stood still."""
 
 from __future__ import annotations
 

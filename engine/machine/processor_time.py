@@ -1,4 +1,4 @@
-"""How much of their time tasks compute, and with how many threads, by what the kernel counts of their worker (Linux)."""
+"""The processor time and threads of tasks, by what the kernel counts of their worker (Linux)."""
 
 from __future__ import annotations
 

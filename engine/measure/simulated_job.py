@@ -1,4 +1,4 @@
-"""What a simulated run runs: the job itself where its tasks are known or computed, else the stages of a recorded run."""
+"""The job of a simulated run: the job itself where its tasks are known or computed, else a recorded run's stages."""
 
 from __future__ import annotations
 

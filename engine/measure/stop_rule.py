@@ -1,4 +1,4 @@
-"""When `--repeats auto` ends: once every speedup is known well enough, or at the time limit. Arithmetic only, no clock."""
+"""Ends `--repeats auto` once every speedup is known well enough, or at the time limit. Arithmetic only, no clock."""
 
 from __future__ import annotations
 

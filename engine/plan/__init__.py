@@ -1,1 +1,1 @@
-"""What a person asks to be measured: parsed, validated, opened."""
+"""The plan of a measurement: parsed, validated, opened."""

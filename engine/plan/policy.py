@@ -1,4 +1,4 @@
-"""How a run treats its tasks: deadline, attempts and the time between them. Arithmetic only, no clock."""
+"""The policy of a run for its tasks: deadline, attempts and the time between them. Arithmetic only, no clock."""
 
 from __future__ import annotations
 

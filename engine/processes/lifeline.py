@@ -1,4 +1,4 @@
-"""How a child process ends with its parent, however that went. Imports next to nothing: every child loads it first.
+"""Ends a child process with its parent, however that ended. Imports next to nothing: every child loads it first.
 
 On Linux by PDEATHSIG (SIGKILL, so that a frozen child dies as well), and everywhere else by a thread that
 watches a pipe, its standard input, whose other end only the parent holds.

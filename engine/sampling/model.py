@@ -1,4 +1,4 @@
-"""What a sample of a job holds. Times ending `_s` are seconds on a core of this machine; MB are of 1,048,576 bytes."""
+"""The sample of a job. Times ending `_s` are seconds on a core of this machine; MB are of 1,048,576 bytes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What handing over one task costs, measured by tasks that do nothing, with full records as in any run.
+"""Measures the overhead of handing over a task, by tasks that do nothing, with full records as in any run.
 
 `hand_overs` measures the backends of this machine and keeps the figures for it.
 """

@@ -1,4 +1,4 @@
-"""How long a task computes at a memory size: the CPU share that the memory buys, and the threads that can use it."""
+"""The compute time of a task at a memory size: the CPU share that it buys, and the threads that can use it."""
 
 from __future__ import annotations
 

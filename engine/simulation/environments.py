@@ -1,4 +1,4 @@
-"""When environments are there: how many idle ones are left after a pause, and how fast new ones come."""
+"""The number of idle environments that are left after a pause, and the rate of new ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long bytes take: an environment's network as a token bucket, S3 by its latency and that network."""
+"""Transfer times: an environment's network as a token bucket, S3 by its latency and that network."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Is the answer right, and does a package work: checked in processes of their own."""
+"""Checks of answers and packages, in processes of their own."""

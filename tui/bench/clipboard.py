@@ -1,4 +1,4 @@
-"""What a key copies of a comparison: the sentence, the table as Markdown, the command that measures it again."""
+"""Texts to copy of a comparison: the sentence, the table as Markdown, the command that measures it again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What AWS Lambda is predicted to do with a comparison that has ended. Slow: not for the event loop."""
+"""The prediction of AWS Lambda for a comparison that has ended. Slow: not for the event loop."""
 
 from __future__ import annotations
 

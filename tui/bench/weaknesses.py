@@ -1,4 +1,4 @@
-"""What makes the results of a comparison weak: every warning of the command line's report, and injected faults."""
+"""The weaknesses of a comparison's results: every warning of the command line's report, and injected faults."""
 
 from __future__ import annotations
 

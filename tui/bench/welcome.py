@@ -1,4 +1,4 @@
-"""What the first screen shows besides texts: what this machine is, and what the first example computes. Slow to load."""
+"""Texts and picture of the welcome: what this machine is, and what the first example computes. Slow to load."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Part of the screens."""
+"""Drawing as values: numbers in, segments and strips out; no widgets."""

@@ -1,4 +1,4 @@
-"""What lines of a chart are drawn with."""
+"""The marker that lines of a chart are drawn with."""
 
 from __future__ import annotations
 

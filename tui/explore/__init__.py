@@ -1,1 +1,1 @@
-"""Part of the screens: exploring."""
+"""The Explore screen without widgets: scene, picture, latencies, costs."""

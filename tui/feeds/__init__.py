@@ -1,1 +1,1 @@
-"""Where frames come from: a live engine, or a record that is replayed."""
+"""The sources of frames: a live engine, or a record that is replayed."""

@@ -1,1 +1,1 @@
-"""Part of the screens."""
+"""The screens: each a module, with its keys."""

@@ -1,4 +1,4 @@
-"""What a terminal sends, as events: Textual's parser, kept away from what it cannot read.
+"""Parses a terminal's input into events: Textual's parser, kept away from what it cannot read.
 
 Textual decodes strictly, so one byte of another encoding (a pasted Latin-1 é, an old mouse report) ends the app. It
 takes the rest of a paste as keys once the paste holds an escape sequence, and some sequences raise inside its parser.

@@ -1,1 +1,1 @@
-"""Part of the screens."""
+"""The widgets: panels of the screens, each drawn from one immutable value."""

@@ -1,4 +1,4 @@
-"""Where an invocation stands among those of its run: a table by phase, and a histogram where there is room."""
+"""The rank of an invocation among those of its run: a table by phase, and a histogram where there is room."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What makes the results weak: a line with the count, or a block of sentences where there is room."""
+"""The weaknesses of the results: a line with the count, or a block of sentences where there is room."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What to do first, before anything has run: examples with their keys, the last result, where to go next, the columns."""
+"""The welcome before anything has run: examples with their keys, the last result, where to go next, the columns."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many tasks the next iteration gets, by what the last one was measured to cost.
+"""Chooses the number of tasks of the next iteration, by the measured cost of the last one.
 
 A task costs its computing and, beside it, a round trip. The rule: as many tasks as run at once, so that all places work;
 several rounds of them where that is nearly free, so that a slow place gets less; fewer where a task would not compute

@@ -1,4 +1,4 @@
-"""What a screen draws of k-means while it goes on: a sample of the rows on a plane, the centroids that move over it."""
+"""The preview of k-means while it runs: a sample of the rows on a plane, and the centroids that move over it."""
 
 from __future__ import annotations
 

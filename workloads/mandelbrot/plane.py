@@ -1,4 +1,4 @@
-"""Which points of the plane a picture's columns and rows are, and how its rows are dealt to tasks."""
+"""The points of the plane for a picture's columns and rows, and the rows of each task."""
 
 from __future__ import annotations
 

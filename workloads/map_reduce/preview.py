@@ -1,4 +1,4 @@
-"""What a screen draws of a map-reduce while it goes on: how uneven the reducers' shares are, mapper after mapper."""
+"""The preview of a map-reduce while it runs: how uneven the reducers' shares are, mapper after mapper."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a function's annotations say of its arguments: how each is written, and what the function gets for it.
+"""The types of a function's annotated arguments: how each is written, and what the function gets for it.
 
 Arguments travel as JSON's kinds and arrays. A date, a path, a member of an Enum travels as a text, a dataclass as a dict;
 the function gets what its annotation names, also one of numpy's numbers or an array. What the annotation does not explain

@@ -1,4 +1,4 @@
-"""Where a user's workload is: the module, the function, and the folder that the module is imported from."""
+"""Locates a user's workload: the module, the function, and the folder that the module is imported from."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where recordings are, and under which names. Few imports: a script waits for them before it begins."""
+"""The places and names of recordings. Few imports: a script waits for them before it begins."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the backends on other people's workers share: slots, calls as bytes, clocks, what a worker lacks, deadlines.
+"""The base of the cluster backends: slots, calls as bytes, clocks, missing files of a worker, deadlines.
 
 A call goes to the slot with the fewest calls under way; a slot that joins later is used from then on, and the calls of one
 that is lost fail as attempts, which the runner repeats. Nothing is retried here.

@@ -1,4 +1,4 @@
-"""What runs in a worker of a cluster: bytes in, bytes out, in lbench's own encoding.
+"""The code that runs in a worker of a cluster: bytes in, bytes out, in lbench's own encoding.
 
 A worker keeps the data set and the user's code by their digests. What it lacks it asks for (`needs`), and the same call is
 sent again with it; so a worker that joins late, or one that was restarted, needs no set-up of its own.

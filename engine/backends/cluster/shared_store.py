@@ -1,4 +1,4 @@
-"""Where the tasks of a run on a cluster keep objects for each other (`store=`): a shared folder, or a bucket of S3."""
+"""The object store of a run on a cluster (`store=`): a folder that all workers share, or a bucket of S3."""
 
 from __future__ import annotations
 

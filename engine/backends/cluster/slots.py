@@ -1,4 +1,4 @@
-"""Which worker gets the next call: the one with the fewest calls under way, and of these the one idle longest.
+"""Chooses the worker of the next call: the one with the fewest calls under way, and of these the one idle longest.
 
 Where calls are handed over ahead, a slot that is full takes the next ones only once it is half empty, all in one turn of the
 loop: they travel as one message, and the worker still has work.

@@ -1,4 +1,4 @@
-"""How many concurrent calls an AWS account allows, and how fast they may grow (`config/limits.toml` has the sources).
+"""The account's quota of concurrent calls, and how fast they may grow (`config/limits.toml` has the sources).
 
 The account's limit is one pool for all functions in a region; a function with reserved concurrency has its own share. A
 tenth of the pool is left to the account's other work, unless `--concurrency` says otherwise.

@@ -1,4 +1,4 @@
-"""What a task does besides computing, by the interpreter's audit events (PEP 578): `lbench check` tells it.
+"""Records what a task does besides computing, by the interpreter's audit events (PEP 578), for `lbench check`.
 
 A worker that finds a file's name in the variable `WATCH` appends to that file. What C code does by itself raises no
 event and is not seen. Each thing is noted once.

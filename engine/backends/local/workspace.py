@@ -1,4 +1,4 @@
-"""Where users' tasks write: a working folder and a temporary folder of each run's own, and what they leave elsewhere.
+"""The folders users' tasks write to: a working and a temporary folder of each run's own; and what they leave elsewhere.
 
 What one run leaves must not be seen by the next, or a cache beside the code makes it look fast. So the copy of the user's
 code is restored before each run, and files that the tasks leave elsewhere are named.

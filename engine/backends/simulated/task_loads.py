@@ -1,4 +1,4 @@
-"""What a task does, known without running it: probe's tasks by their arguments, replayed ones by their record."""
+"""The load of a task, known without running it: probe's tasks by their arguments, replayed ones by their record."""
 
 from __future__ import annotations
 

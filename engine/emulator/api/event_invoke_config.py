@@ -1,4 +1,4 @@
-"""How a function's events are handled: the operations on its EventInvokeConfig."""
+"""The operations on a function's EventInvokeConfig, which says how its events are handled."""
 
 from __future__ import annotations
 

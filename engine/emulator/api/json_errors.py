@@ -1,4 +1,4 @@
-"""What AWS's parser (Jackson) says of a payload that is not JSON, as far as recordings show it."""
+"""AWS's error texts (Jackson's) for a payload that is not JSON, as far as recordings show them."""
 
 from __future__ import annotations
 

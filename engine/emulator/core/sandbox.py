@@ -1,4 +1,4 @@
-"""What an environment sees of this machine: as little as on Lambda, by the best method that works here.
+"""The sandbox of an environment: it sees as little of this machine as on Lambda, by the best method that works here.
 
     mounts-and-user  root, and a mount namespace: a user of its own for each environment
     mounts           a mount namespace (in a user namespace, where this user is not root); the user stays the same

@@ -1,4 +1,4 @@
-"""How many bytes of large bodies may come at once, over all connections of a server.
+"""The limit on bytes of large bodies that come at once, over all connections of a server.
 
 A body is known to be from the holder of the secret only when all of it has come. So what waits for that must be bounded
 over all connections, and not for each alone.

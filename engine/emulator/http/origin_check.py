@@ -1,4 +1,4 @@
-"""Which requests a server on loopback refuses unread: those that a web page can make a browser send.
+"""Refuses requests that a web page can make a browser send to a server on loopback.
 
 A page reaches loopback by another site's request (its Origin and Sec-Fetch-Site name it) or by a name of its own that
 resolves to 127.0.0.1 (the Host header has that name).

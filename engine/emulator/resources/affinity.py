@@ -1,4 +1,4 @@
-"""Which CPUs an environment may use: as many as it sees on Lambda, those with the least load."""
+"""Chooses the CPUs of an environment: as many as it sees on Lambda, those with the least load."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whose connection it is: the kernel knows the user and the process at the other end on this machine."""
+"""The peer of a connection: the kernel knows the user and the process at the other end on this machine."""
 
 from __future__ import annotations
 

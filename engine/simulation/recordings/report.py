@@ -1,4 +1,4 @@
-"""What the model predicted beside what was measured, and its tables in Markdown."""
+"""Predicted figures beside measured ones, and their tables in Markdown."""
 
 from __future__ import annotations
 
