@@ -312,6 +312,12 @@ class Draft:
                 self._check(f"backend.{index}", catalog.settings_type(form.name), settings, errors)
         if not any(form.chosen for form in self.backends):
             errors["backends"] = "choose at least one: space"
+        for index, form in enumerate(self.backends):
+            if form.chosen and not errors:
+                try:
+                    self._choice(form)
+                except InputError as error:
+                    errors.setdefault(*self._backend_error(index, str(error)))
         if errors:
             return errors
         try:
@@ -336,11 +342,14 @@ class Draft:
     def _backend_error(self, index: int, text: str) -> tuple[str, str]:
         """(place, reason) of an error of one backend: a setting of it, a parameter, else the backend itself."""
         form = self.backends[index]
-        text = text.removeprefix(f"{form.label}: ")
+        text = text.removeprefix(f"{form.label}: ").removeprefix(f"{form.name}: ")
         reason = text.replace("choose one of ", "").removesuffix(" with --region")
-        for name in (*_named(text), _quoted(text, form.settings)):
-            if name in form.settings and name != "label":
+        usual = {field.name: text_of(field.default) for field in form_fields(catalog.settings_type(form.name))}
+        names = [*_named(text), _quoted(text, form.settings)]
+        for name in sorted(names, key=lambda one: form.settings.get(one, "") == usual.get(one, "")):  # what was typed
+            if name in usual:
                 return f"backend.{index}.{name}", reason
+        for name in names:
             if name in self.params[self.workload]:
                 return f"params.{name}", reason
         return f"backend.{index}", reason

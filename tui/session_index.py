@@ -29,7 +29,7 @@ from lbench.errors import LbenchError
 from lbench.tui.bench.board_builder import data_text
 from lbench.tui.feeds.fold import Fold
 
-__all__ = ["ONCE", "Backend", "Entry", "entries", "last_result", "verdict_of"]
+__all__ = ["ONCE", "Backend", "Entry", "entries", "has_sweep", "last_result", "verdict_of"]
 
 ONCE = "once"  # in place of an interval: measured one time
 _VERSION = 7
@@ -113,6 +113,12 @@ def last_result() -> Entry | None:
         if found:
             return found[-1]
     return None
+
+
+def has_sweep(folder: Path) -> bool | None:
+    """Whether a comparison of a session is a point of a sweep; None: it was not read yet, or has changed since."""
+    known = _kept(folder)
+    return None if known is None else any(entry.point for entry in known)
 
 
 def _is_small(folder: Path) -> bool:

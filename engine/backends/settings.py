@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from lbench.config.deployment import DEFAULT_STACK
+from lbench.config.folders import is_folder
 from lbench.config.limits import MemoryMb, TimeoutS, limits
 from lbench.config.server_url import is_loopback
 from lbench.decoding import decode_json
@@ -30,9 +31,11 @@ __all__ = [
     "SequentialSettings",
     "ServedSettings",
     "SimulatedSettings",
+    "check_store_folder",
     "parse_store",
 ]
 
+_SCHEDULER_FILE_BYTES = 1 << 20  # far more than one has: of a data file named by mistake no more is read
 _Rate = Annotated[float, Meta(ge=0, le=1)]
 _Milliseconds = Annotated[float, Meta(ge=0, le=900_000)]
 _Concurrency = Annotated[int, Meta(ge=1, le=10_000)]
@@ -240,6 +243,16 @@ def parse_store(text: str) -> Path | S3Prefix:
     return S3Prefix(bucket, prefix)
 
 
+def check_store_folder(text: str, label: str) -> None:
+    """Check that a store that is a folder is there, for the driver as for the workers.
+
+    Raises:
+        InputError: it is not, or it is neither a folder's name nor a bucket's.
+    """
+    if isinstance(parse_store(text), Path) and not is_folder(text):
+        raise InputError(f"{label}: store={text}: there is no such folder")
+
+
 class ClusterSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Settings of workers that are not lbench's own."""
 
@@ -283,7 +296,8 @@ class DaskSettings(ClusterSettings, frozen=True, kw_only=True, forbid_unknown_fi
         """
         if self.scheduler_file is not None:
             check_regular(Path(self.scheduler_file))
-            found = decode_json(Path(self.scheduler_file).read_bytes())
+            with Path(self.scheduler_file).open("rb") as file:
+                found = decode_json(file.read(_SCHEDULER_FILE_BYTES))
             if not isinstance(found, dict) or not isinstance(found.get("address"), str):
                 raise ValueError("it has no address")
             return str(found["address"])

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lbench.engine.backends import catalog
 from lbench.engine.backends.base import Backend
@@ -33,6 +34,9 @@ from lbench.engine.plan.open_backend import open_backend, survey_choice
 from lbench.engine.plan.plan import BackendChoice, Plan, fixed_repeats, planned_runs, schedule_of
 from lbench.engine.session.view import fold
 from lbench.errors import InputError, LbenchError
+
+if TYPE_CHECKING:
+    from lbench.engine.backends.lambda_.preflight import Survey
 
 __all__ = ["Conductor"]
 
@@ -73,13 +77,16 @@ class Conductor:
         self._budget: Budget | None = None
         self._recorded: set[str] = set()  # runs of the plan whose end is, or will be, in the journal
         self._auditing: asyncio.Task[None] | None = None
+        self._surveying: asyncio.Task[Survey | None] | None = None
         self._measurer = Measurer(folder, journal)
         self._judge = Judge(folder, journal, lambda: self._cancelled)
 
     def cancel(self) -> None:
-        """Stop the runs under way and start no other; or stop reading AWS's log."""
+        """Stop the runs under way and start no other; or stop looking for a backend, or reading AWS's log."""
         self._cancelled = True
         self._measurer.cancel()
+        if self._surveying is not None:
+            self._surveying.cancel()
         if self._auditing is not None:
             self._auditing.cancel()
 
@@ -136,7 +143,18 @@ class Conductor:
                 self._journal.write(Phase(f"looking for {choice.label} on AWS"))
             elif catalog.is_cluster(choice.name):
                 self._journal.write(Phase(f"looking for {choice.label}"))
-            job.found[choice.label] = await survey_choice(choice, plan, at_once)
+            if self._cancelled:
+                return
+            self._surveying = asyncio.create_task(survey_choice(choice, plan, at_once))
+            try:
+                await asyncio.wait({self._surveying})
+            finally:
+                self._surveying.cancel()
+                ended, self._surveying = self._surveying, None
+            if self._cancelled:  # what a cluster's factory does, or a network that answers nothing, is not waited for
+                ended.cancelled() or ended.exception()
+                return
+            job.found[choice.label] = ended.result()
         refuse_unknown(job.plan, job.limits)
 
     # -- the runs

@@ -14,10 +14,13 @@ from lbench.engine.backends.region import architecture_of, region_of
 from lbench.engine.backends.settings import (
     AwsSettings,
     ClusterSettings,
+    DaskSettings,
     EmulatedSettings,
+    ExecutorSettings,
     LambdaSettings,
     ServedSettings,
     SimulatedSettings,
+    check_store_folder,
 )
 from lbench.engine.plan import function as function_plan
 from lbench.engine.plan.plan import BackendChoice, Plan, resolve_params
@@ -107,11 +110,33 @@ def validate_backend(plan: Plan, choice: BackendChoice) -> None:
         from lbench.engine.backends.lambda_.package import look_at_package
 
         look_at_package(settings.package, plan.workload)
-    if isinstance(settings, ClusterSettings) and plan.cold_repeats:
-        raise InputError(f"{choice.label}: --cold-repeats needs workers of lbench's own: leave it out, or the backend")
+    if isinstance(settings, ClusterSettings):
+        if plan.cold_repeats:
+            raise InputError(
+                f"{choice.label}: --cold-repeats needs workers of lbench's own: leave it out, or the backend"
+            )
+        _check_cluster(choice.label, settings)
     coded = isinstance(settings, EmulatedSettings) and (settings.handler or settings.code)
     if coded and not function_plan.is_function(plan):
         raise InputError(f"{choice.label}: handler= and code= are for `lbench run function`")
+
+
+def _check_cluster(label: str, settings: ClusterSettings) -> None:
+    """Refuse what needs neither a connection nor an import to be known.
+
+    Raises:
+        InputError: a store, an address, a file or a factory cannot be used.
+    """
+    if settings.store is not None:
+        check_store_folder(settings.store, label)
+    if isinstance(settings, DaskSettings):
+        from lbench.engine.backends.cluster.dask import check_dask_settings
+
+        check_dask_settings(settings)
+    if isinstance(settings, ExecutorSettings):
+        from lbench.engine.backends.cluster.executor import check_factory
+
+        check_factory(settings.factory)
 
 
 def _check_each(plan: Plan, params: Params) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Iterator
+import stat
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from lbench.engine.journal.events import RunPlanned
 from lbench.engine.journal.reader import read_events
@@ -16,6 +18,11 @@ __all__ = ["earlier_parts", "newest_sweep", "recent_sweeps", "sweep_folders", "s
 
 _LOOKED_AT = 200  # newest sessions among which sweeps are sought
 _HEAD = 50  # events, among which is the first planned run
+_PLANNED, _SWEEP = b'{"event":"planned"', b'"sweep":{'
+_CHUNK_BYTES = 1 << 20
+_without: dict[
+    Path, tuple[int, int]
+] = {}  # journals that have no sweep, with their size and time: nothing is rewritten
 
 
 def sweep_id(folder: Path) -> str | None:
@@ -39,21 +46,46 @@ def recent_sweeps() -> Iterator[tuple[Path, str]]:
             yield folder, identity
 
 
-def newest_sweep() -> Path | None:
+def newest_sweep(known: Callable[[Path], bool | None] = lambda folder: None) -> Path | None:
     """The newest recorded session of a sweep or a tuning, be it after other runs; None: there is none.
+
+    `known`: whether a session has one, where an index knows it; else its whole journal is looked through, once while it
+    stays the same.
 
     Raises:
         InputError: the folder of sessions cannot be read.
     """
-    return next((folder for folder in session_folders()[:_LOOKED_AT] if _has_sweep(folder / JOURNAL_NAME)), None)
+    for folder in session_folders()[:_LOOKED_AT]:
+        found = known(folder)
+        if _has_sweep(folder / JOURNAL_NAME) if found is None else found:
+            return folder
+    return None
 
 
 def _has_sweep(journal: Path) -> bool:
     try:
+        about = journal.stat()
+        stamp = (about.st_size, about.st_mtime_ns)
+        if not stat.S_ISREG(about.st_mode) or _without.get(journal) == stamp:
+            return False
         with journal.open("rb") as file:
-            return any(line.startswith(b'{"event":"planned"') and b'"sweep":{' in line for line in file)
+            has = _mentions_sweep(file) and any(line.startswith(_PLANNED) and _SWEEP in line for line in file)
     except OSError:
         return False
+    if not has:
+        _without[journal] = stamp
+    return has
+
+
+def _mentions_sweep(file: BinaryIO) -> bool:
+    """Whether the bytes of a sweep are anywhere in a file. Its lines, a million in a large one, are not made. Rewinds it."""
+    tail = b""
+    while chunk := file.read(_CHUNK_BYTES):
+        if _SWEEP in tail + chunk:
+            file.seek(0)
+            return True
+        tail = chunk[1 - len(_SWEEP) :]
+    return False
 
 
 def sweep_folders(identity: str) -> list[Path]:

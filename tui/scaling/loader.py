@@ -18,6 +18,7 @@ from lbench.engine.session.sweeps import newest_sweep, sweep_folders
 from lbench.engine.session.view import SessionView, fold, load_folder
 from lbench.errors import InputError
 from lbench.tui.feeds.records import Source
+from lbench.tui.session_index import has_sweep
 
 __all__ = ["NO_SWEEP", "Swept", "load_sweep", "load_view"]
 
@@ -70,7 +71,7 @@ def load_sweep(shown: Path | None, *, predict: bool, measuring: bool = False, wa
         except InputError:
             if identity is not None or measuring:
                 return Swept([], source=shown)  # its first point is being measured
-    newest = newest_sweep()
+    newest = newest_sweep(has_sweep)
     if newest is None:
         raise InputError(NO_SWEEP)
     return _swept(newest, *_sweep_of(load_view(newest), None), predict=predict)

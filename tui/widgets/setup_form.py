@@ -275,8 +275,8 @@ class SetupForm(FaultsEnd, VerticalScroll, inherit_bindings=False):
             self.jump("backends")
         elif part == "backend" and "." not in rest:
             self.query_one(f"#backend-{rest}").focus()
-        elif part == "backend" and (index := int(rest.partition(".")[0])) not in self._opened:
-            self._opened.add(index)
-            await self._rebuild_backends(index)
         elif place:
+            if part == "backend" and (index := int(rest.partition(".")[0])) not in self._opened:
+                self._opened.add(index)
+                await self._rebuild_backends(None)
             self.query_one("#" + id_at(place)).focus()

@@ -15,6 +15,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -27,7 +28,7 @@ from lbench.errors import BackendError, InputError
 from lbench.workloads.encoding import encode
 from lbench.workloads.textfile import why_no_file
 
-__all__ = ["DaskWorkers", "WorkerFacts", "check_dask", "look_at_cluster"]
+__all__ = ["DaskWorkers", "WorkerFacts", "check_dask", "check_dask_settings", "look_at_cluster"]
 
 _CONNECT_S = 10.0
 _LOOK_S = 0.25  # between two looks at which workers there are
@@ -53,12 +54,21 @@ def check_dask(settings: DaskSettings) -> None:
     """Check what can be checked without a connection.
 
     Raises:
-        InputError: dask is not installed, a file is missing, or the settings contradict each other.
+        InputError: dask is not installed, or as `check_dask_settings`.
     """
     try:
         import distributed  # noqa: F401
     except ImportError:
         raise InputError("dask is not installed: run pip install 'lbench[dask]'") from None
+    check_dask_settings(settings)
+
+
+def check_dask_settings(settings: DaskSettings) -> None:
+    """Check the settings alone, as somebody types them.
+
+    Raises:
+        InputError: a file is missing or no scheduler's, an address is invalid, or the settings contradict each other.
+    """
     if settings.scheduler and settings.scheduler_file:
         raise InputError("dask: give either scheduler= or scheduler_file=, not both")
     for name in ("ca", "cert", "key", "scheduler_file"):
@@ -76,16 +86,31 @@ def check_dask(settings: DaskSettings) -> None:
         if any(tls):
             raise InputError("dask: ca=, cert= and key= are for a scheduler: name it with scheduler=tls://host:8786")
         return
-    if not where.startswith(("tls://", "tcp://")):
-        raise InputError(f"dask: scheduler must be tls://host:port, got {where!r}")
+    source = "DASK_SCHEDULER_ADDRESS" if settings.scheduler is None else "scheduler"
+    if settings.scheduler_file is not None:
+        source = f"scheduler_file={settings.scheduler_file}: its address"
+    if not _is_address(where):
+        raise InputError(f"dask: {source} must be tls://host:port, got {where!r}")
     if where.startswith("tls://") and not all(tls):
         raise InputError("dask: a tls:// scheduler needs ca=, cert= and key=")
     if where.startswith("tcp://") and all(tls):
-        raise InputError(f"dask: {where} is not encrypted, so ca=, cert= and key= do not apply: use tls://")
+        raise InputError(
+            f"dask: {source} is {where}, which is not encrypted, so ca=, cert= and key= do not apply: use tls://"
+        )
     if where.startswith("tcp://") and not settings.is_on_this_machine:
         raise InputError(
-            f"dask: {where} is not encrypted, and anyone who reaches it can run code: use tls:// with ca=, cert= and key="
+            f"dask: {source} is {where}, which is not encrypted, and anyone who reaches it can run code: "
+            "use tls:// with ca=, cert= and key="
         )
+
+
+def _is_address(text: str) -> bool:
+    """Whether it is tls://host:port or tcp://host:port."""
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in ("tls", "tcp") and bool(parts.hostname and parts.port) and not parts.path
+    except ValueError:  # no such port, or half an IPv6 address
+        return False
 
 
 class DaskWorkers:

@@ -19,14 +19,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from lbench.config.folders import is_file
 from lbench.engine.backends.cluster import remote
 from lbench.engine.backends.cluster.backend import LostWorker
 from lbench.engine.processes.daemon_thread import in_daemon_thread
 from lbench.errors import BackendError, InputError
 from lbench.workloads.encoding import encode
 from lbench.workloads.signatures import parameters_of
+from lbench.workloads.textfile import why_no_file
 
-__all__ = ["ExecutorWorkers", "find_factory", "try_factory"]
+__all__ = ["ExecutorWorkers", "check_factory", "find_factory", "try_factory"]
 
 _MAKE_S = 60.0  # for a factory to return
 _SHUT_S = 10.0  # for an executor to end in good order
@@ -49,13 +51,16 @@ async def try_factory(name: str) -> None:
 
 
 async def _made(name: str) -> Any:
-    factory = await asyncio.to_thread(find_factory, name)
     try:
         async with asyncio.timeout(_MAKE_S):
+            # Both are a person's code, which may never end: no thread that the engine's end would wait for.
+            factory = await in_daemon_thread(lambda: find_factory(name), name="factory")
             made = await in_daemon_thread(factory, name="executor")
     except TimeoutError:
         raise BackendError(f"executor: {name} did not return within {_MAKE_S:g} s") from None
-    except BaseException as error:  # a person's code: sys.exit too
+    except InputError:
+        raise
+    except BaseException as error:  # sys.exit too
         if isinstance(error, asyncio.CancelledError):
             raise
         raise BackendError(f"executor: {name} raised {type(error).__name__}: {_line(error)}") from None
@@ -64,15 +69,28 @@ async def _made(name: str) -> Any:
     return made
 
 
+def check_factory(name: str) -> tuple[str, str]:
+    """The module, or its file, and the callable in it, as far as they can be checked without an import.
+
+    Raises:
+        InputError: it is neither "module:callable" nor "./file.py:callable", or there is no such file.
+    """
+    module_name, _, function = name.rpartition(":")
+    file = module_name.endswith(".py")
+    if not function.isidentifier() or not (file or all(part.isidentifier() for part in module_name.split("."))):
+        raise InputError(f"executor: factory must be module:callable or ./file.py:callable, got {name!r}")
+    if file and not is_file(module_name):
+        raise InputError(f"executor: factory={name}: {why_no_file(Path(module_name))}")
+    return module_name, function
+
+
 def find_factory(name: str) -> Any:
     """The callable "module:callable" or "./file.py:callable".
 
     Raises:
         InputError: it is not there; the message says what was looked for.
     """
-    module_name, colon, function = name.rpartition(":")
-    if not colon or not module_name or not function:
-        raise InputError(f"executor: factory must be module:callable or ./file.py:callable, got {name!r}")
+    module_name, function = check_factory(name)
     try:
         if module_name.endswith(".py"):
             module = _load_file(Path(module_name))

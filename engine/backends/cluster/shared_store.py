@@ -18,7 +18,7 @@ from lbench.engine.backends.aws_client.credentials import ChainCredentials
 from lbench.engine.backends.aws_client.endpoints import named_s3_endpoint, resolve
 from lbench.engine.backends.cluster.store_log import StorePlace, StoreRecord
 from lbench.engine.backends.lambda_.object_store import ObjectStore
-from lbench.engine.backends.settings import S3Prefix, parse_store
+from lbench.engine.backends.settings import S3Prefix, check_store_folder, parse_store
 from lbench.errors import BackendError, InputError
 from lbench.workloads.objects import Place
 from lbench.workloads.s3 import ObjectStoreError
@@ -274,10 +274,9 @@ async def check_store(text: str, label: str) -> None:
     Raises:
         InputError: it cannot; the message begins with the backend's label.
     """
+    check_store_folder(text, label)
     where = parse_store(text)
     if isinstance(where, Path):
-        if not where.is_dir():
-            raise InputError(f"{label}: store={text}: there is no such folder")
         return
     store = SharedBucket(where)
     try:

@@ -557,6 +557,16 @@ async def test_a_cancel_works_while_a_backend_gets_ready(stage, fakes, number):
     assert stage.of(RunStarted) == []
 
 
+async def test_a_cancel_ends_the_look_for_a_backend(stage, monkeypatch):
+    async def survey_choice(choice, plan, at_once):
+        asyncio.get_running_loop().call_soon(stage.conductor.cancel)
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(conducting, "survey_choice", survey_choice)
+    assert not await asyncio.wait_for(stage.carry_out(stage.plan("a", "b", repeats=1)), 20)
+    assert [event.status for event in stage.of(RunEnded)] == ["cancelled", "cancelled"]
+
+
 async def test_a_pause_before_the_run_holds_it_until_resumed(stage):
     def during(conductor, lines):
         if b'"planned"' in lines:

@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from lbench.engine.backends.cluster import executor
 from lbench.engine.backends.cluster.backend import LostWorker
 from lbench.engine.backends.cluster.executor import ExecutorWorkers, try_factory
 from lbench.errors import BackendError, InputError
@@ -208,6 +210,21 @@ async def test_a_factory_that_cannot_be_used_is_refused_in_one_line(
     with pytest.raises(InputError, match=r"^executor: [^\n]*$") as refused:
         await try_factory(factory)
     assert line in str(refused.value)
+
+
+async def test_an_import_that_does_not_end_is_given_up(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(executor, "_MAKE_S", 0.2)
+    may_end = threading.Event()
+    monkeypatch.setattr(threading, "may_end", may_end, raising=False)
+    (folder / "endless.py").write_text("import threading\nthreading.may_end.wait()\n")
+    try:
+        with pytest.raises(InputError, match=r"endless\.py:pool did not return within 0\.2 s"):
+            await try_factory("./endless.py:pool")
+        (thread,) = (one for one in threading.enumerate() if one.name == "factory")
+        assert thread.daemon  # the engine's end does not wait for it
+    finally:
+        may_end.set()
 
 
 class Scripted(Executor):
