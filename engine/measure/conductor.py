@@ -151,8 +151,7 @@ class Conductor:
             finally:
                 self._surveying.cancel()
                 ended, self._surveying = self._surveying, None
-            if self._cancelled:  # what a cluster's factory does, or a network that answers nothing, is not waited for
-                ended.cancelled() or ended.exception()
+            if ended.cancelled():  # a cluster's factory, or a network that answers nothing, is not waited for
                 return
             job.found[choice.label] = ended.result()
         refuse_unknown(job.plan, job.limits)
