@@ -101,6 +101,8 @@ def read_own(typed: str) -> OwnWorkload:
     text = typed.strip()
     if not text:
         return OwnWorkload(typed, problem="name a Python file and the job in it, as in ./mine.py:job; Tab completes it")
+    if text in registry.all_names():
+        return OwnWorkload(typed, problem=f"{text} is a workload of lbench's own: choose it in the line of workloads")
     try:
         name = registry.absolute(text)
         return OwnWorkload(typed, name, registry.describe(name))

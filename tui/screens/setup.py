@@ -18,7 +18,7 @@ from lbench.engine.plan.plan import Plan
 from lbench.errors import LbenchError, count_text
 from lbench.tui.background_errors import FaultsEnd
 from lbench.tui.bench.forecast import Forecast, money_question
-from lbench.tui.draw.ink import Piece
+from lbench.tui.draw.ink import Piece, shorter
 from lbench.tui.host import host_of
 from lbench.tui.input_queue import AnswersInputs
 from lbench.tui.run_form import OWN_FIELD, OWN_FILE, Draft
@@ -29,11 +29,13 @@ from lbench.tui.widgets.fields import FieldRow, Ticks, id_at
 from lbench.tui.widgets.plan_forecast import PlanForecast
 from lbench.tui.widgets.setup_form import SetupForm
 from lbench.tui.widgets.title import Answer, Keys, Title
+from lbench.workloads.own.inspect_process import LIMIT_S
 
 __all__ = ["SetupScreen"]
 
 _OWN = f"own.{OWN_FIELD.name}"  # the place of an own file's path
 _FIELD = "the next or last field"
+_NAME = 60  # cells of a file that is read
 _WIDE = 150  # columns from which the form has two columns
 
 
@@ -105,7 +107,7 @@ class SetupScreen(FaultsEnd, AnswersInputs, Steady, Screen[Plan | None]):
         """Line 2: the errors, else the meaning of the focused field."""
         bad = len(self._errors)
         if self.draft.unread:
-            self.query_one(Answer).show([(f"reading {self.draft.own[OWN_FIELD.name]}", "quiet")])
+            self._show_reading()
             return
         if bad:
             here = f"backend.{self.focused.index}" if isinstance(self.focused, Ticks) else ""
@@ -236,7 +238,15 @@ class SetupScreen(FaultsEnd, AnswersInputs, Steady, Screen[Plan | None]):
         self._then = then
         self._answered.clear()
         self.form.read_own()
-        self.query_one(Answer).show([(f"reading {self.draft.own[OWN_FIELD.name]}", "quiet")])
+        self._show_reading()
+
+    def _show_reading(self) -> None:
+        """Say what is waited for, until when, and how to go on without it."""
+        name = shorter(self.draft.own[OWN_FIELD.name], _NAME)
+        reading: list[Piece] = [(f"reading {name}, which is given up after {LIMIT_S} s", "quiet")]
+        if self._then is not None:
+            reading += [(" · ", "quiet"), ("esc", "key!"), (" goes back to the form", "quiet")]
+        self.query_one(Answer).show(reading)
 
     async def on_setup_form_own_read(self) -> None:
         """Go on with what waited for the own file."""
@@ -285,7 +295,13 @@ class SetupScreen(FaultsEnd, AnswersInputs, Steady, Screen[Plan | None]):
         self._answered.set()
 
     def action_leave(self) -> None:
-        self._leave_with(None)
+        """Leave; what waits for an own file is given up first, and the form can be edited again."""
+        if self._then is None:
+            self._leave_with(None)
+            return
+        self._then = None
+        self._answered.set()
+        self._show_answer()
 
     async def action_start(self) -> None:
         """Submit the plan; if it has errors, go to the first. In the field of another own file, show its parameters."""

@@ -34,6 +34,7 @@ from lbench.workloads.own import describe as own_describe
 
 AppOf = Callable[..., LbenchApp]
 ScreenText = Callable[[LbenchApp], str]
+LONG = 0.05  # of a pause that does not wait for workers
 
 JOB = '''
 def simulate(seed: int, points: int = 1000): return seed
@@ -179,6 +180,8 @@ async def test_a_plain_function_has_its_values_in_the_form(app_of: AppOf, files:
         ("recorded:~nobody-at-all/x", None, "no recording in that folder"),
         (f"recorded:{'x' * 5000}", None, "no such recording"),
         (".", None, "unknown workload"),
+        ("kmeans", None, "choose it in the line of workloads"),
+        ("function", None, "choose it in the line of workloads"),
     ],
 )
 def test_what_cannot_be_used_is_an_error_of_the_field(
@@ -302,9 +305,40 @@ async def test_a_file_that_takes_its_time_holds_up_nothing_and_only_the_last_pat
         assert await asyncio.wait_for(asked.get(), 60) == "new.py"
         assert not screen._answered.is_set()
         screen.action_leave()  # escape
+        assert screen._answered.is_set()
         answers["new.py"].set_result(OwnWorkload("new.py", problem="the new one"))
         await pilot.pause()
-        assert app.screen is app.bench and not started
+        assert app.screen is screen and not started
+        screen.action_leave()
+        await pilot.pause()
+        assert app.screen is app.bench
+
+
+async def test_a_file_that_never_ends_keeps_nobody_from_editing_its_path(
+    app_of: AppOf, monkeypatch: pytest.MonkeyPatch, screen_text: ScreenText, started: list[Plan]
+) -> None:
+    may_end = threading.Event()
+
+    def endless(typed: str) -> OwnWorkload:
+        assert may_end.wait(60)
+        return OwnWorkload(typed, problem="it did not end")
+
+    app = app_of()
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = await opened(pilot)
+        with monkeypatch.context() as patched:
+            patched.setattr(setup_form, "read_own", endless)
+            await pilot.press(*"loop.py", "enter")
+            await pilot.pause(LONG)
+            assert "reading loop.py, which is given up after 120 s · esc goes back to the form" in screen_text(app)
+            await pilot.press("x")  # waits for what Enter leads to, and is dropped by Escape
+            await pilot.press("escape")
+            await pilot.pause(LONG)
+            assert app.screen is screen and path_of(screen).value == "loop.py"
+        await pilot.press("ctrl+u", *"mine.py", "enter")
+        await read(pilot, screen)
+        assert params_of(screen) == {"n": "8", "größe": "0.5"} and not started
+        may_end.set()
 
 
 def test_the_process_of_the_screens_never_runs_the_file(files: Path) -> None:
