@@ -60,7 +60,7 @@ def measure_points(
             return SIGNAL_EXIT_CODES[signal.SIGHUP]
         views = [view for view in measurement.views if view.header is not None and view.runs]
         if not any(view.started_runs for view in views):
-            return _nothing(measurement, signals, folder, point)
+            return _nothing(measurement, signals, folder, what, point)
         whole = joined(views)
         document = document_of(whole, predict=output.predict)
         shown = partial(show, measurement, whole, document)
@@ -81,11 +81,16 @@ def measure_points(
         return EXIT_FAILED if failed or unwritten is not None or measurement.lost else 0
 
 
-def _nothing(measurement: PointsMeasurement, signals: StopSignals, folder: Path, point: str) -> int:
+def _nothing(measurement: PointsMeasurement, signals: StopSignals, folder: Path, what: str, point: str) -> int:
     """The exit code where no run has begun."""
     if signals.exit_code is None and measurement.failures:
         shutil.rmtree(folder, ignore_errors=True)
         first, why = next(iter(measurement.failures.items()))
         raise InputError(f"no {point} could be measured; {first}: {why}")
+    if signals.exit_code is None and measurement.over_budget:
+        say(
+            f"nothing was measured: --max-usd stopped the {what} before its first {point}; give a larger one; see {folder}"
+        )
+        return EXIT_BUDGET
     say(f"nothing was measured; see {folder}")
     return EXIT_FAILED if signals.exit_code is None else signals.exit_code

@@ -42,7 +42,7 @@ from lbench.engine.billing.bill import run_bill
 from lbench.engine.billing.estimate import quotes
 from lbench.engine.cost.format import usd_short
 from lbench.engine.machine.fingerprint import memory_bytes, usable_cores
-from lbench.engine.model import Document
+from lbench.engine.model import Document, point_text
 from lbench.engine.plan.plan import Plan, resolve_params, settings_of
 from lbench.engine.plan.sweep import Axis, Point, SweepPlan, definition, own_setting, parse_axis
 from lbench.engine.plan.validate import validate
@@ -56,7 +56,7 @@ _MEMORY_MB = (512, 885, 1769, 3538)
 
 
 class TunePlan(msgspec.Struct, frozen=True):
-    """The plan that all candidates share, and the candidates with their numbers of tasks."""
+    """The plan that all candidates share, and the candidates with their numbers of tasks; 0: not known before a run."""
 
     sweep: SweepPlan
     candidates: tuple[tuple[Candidate, int], ...]
@@ -109,7 +109,7 @@ def tune_plan(base: Plan, over: Sequence[str]) -> TunePlan:
                     raise
                 why = why or error
                 continue
-            found.setdefault((int(size), _tasks(point) or count or 1), candidate)
+            found.setdefault((int(size), _tasks(point) or count or 0), candidate)
     if not found:
         raise why or InputError("no candidate can be measured")
     candidates = tuple((candidate, count) for (_, count), candidate in found.items())
@@ -225,8 +225,15 @@ def _first(tune: TunePlan, before: Sequence[Candidate]) -> Candidate | None:
 
 
 def _better(tune: TunePlan, found: Sequence[Tuned], before: Sequence[Candidate]) -> Candidate | None:
-    best = next_candidate(found, [pair for pair in tune.candidates if pair[0] not in before])
+    waiting = _with_tasks(tune.candidates, found)
+    best = next_candidate(found, [pair for pair in waiting if pair[0] not in before])
     return None if best is None else best[0]
+
+
+def _with_tasks(candidates: Sequence[tuple[Candidate, int]], found: Sequence[Tuned]) -> list[tuple[Candidate, int]]:
+    """The candidates with their numbers of tasks: that of a job which has one of its own is known once it has run."""
+    measured = max((one.tasks for one in found), default=0)
+    return [(candidate, tasks or measured) for candidate, tasks in candidates]
 
 
 def _unsteady(found: Sequence[Tuned], before: Sequence[Candidate]) -> Candidate | None:
@@ -244,7 +251,6 @@ class _TuneMeasurement(PointsMeasurement):
     ) -> None:
         views = [] if earlier is None else earlier.views
         self._tune = tune
-        self._tasks = dict(tune.candidates)
         self._tried = tried(views)
         super().__init__(folder, on_hangup, progress, tune.sweep, identity, [], views, len(self._tried))
 
@@ -265,7 +271,15 @@ class _TuneMeasurement(PointsMeasurement):
         candidate = next_trial(self._tune, self.views, tried(self.views))
         if candidate is None:
             return None
-        return f"the next candidate is {candidate.memory_mb:,} MB × {count_text(self._tasks[candidate], 'task')}"
+        return f"the next candidate is {self._name(candidate)}"
+
+    def _tasks(self, candidate: Candidate) -> int:
+        """Its number of tasks; 0: not known."""
+        return dict(_with_tasks(self._tune.candidates, self.results))[candidate]
+
+    def _name(self, candidate: Candidate) -> str:
+        tasks = self._tasks(candidate)
+        return f"{candidate.memory_mb:,} MB" + (f" × {count_text(tasks, 'task')}" if tasks else "")
 
     def plan_at(self, point: Point) -> Plan:
         """The candidate's plan; measured again on `simulated` with another seed: the same one would repeat its runs."""
@@ -281,11 +295,10 @@ class _TuneMeasurement(PointsMeasurement):
     def announce(self, point: Point, number: int, count: int) -> str:
         """The candidate with what it is expected to take and cost."""
         candidate = self._tried[-1]
-        tasks = self._tasks[candidate]
-        what = f"{candidate.memory_mb:,} MB × {count_text(tasks, 'task')}, {LEAST_RUNS} runs"
+        what = f"{self._name(candidate)}, {LEAST_RUNS} runs"
         model = fit_model(self.results)
         if model is not None:
-            seconds, usd = model.expected(candidate, tasks)
+            seconds, usd = model.expected(candidate, self._tasks(candidate))
             each, whole = usd_short(usd), usd_short(usd * LEAST_RUNS)
             expected = f"{seconds_text(seconds)} and {each} a run, {whole} in all"
             return f"candidate {number}: {what}; expected by the model: {expected}"
@@ -362,12 +375,24 @@ def _print(measurement: _TuneMeasurement, view: SessionView, document: Document,
         origin = view.started_runs[0].planned.origin
         if origin != "measured":
             print_line(out, f"{origin} here: dollars are what AWS would charge, times are not AWS's", QUIET)
-    for point, why in measurement.failures.items():
+    for point, why in (measurement.failures | _failures(view, found)).items():
         print_line(out, f"✘ {point}: {why}", WRONG)
     for warning in document.warnings:
         if warning.code not in ("failed", "few_repeats", "unsteady"):
             print_line(out, f"! {warning.text}", WARN)
     out.print(Text(saved, style=QUIET), soft_wrap=True)
+
+
+def _failures(view: SessionView, found: Sequence[Tuned]) -> dict[str, str]:
+    """The candidates that were run without a right answer, and why."""
+    good = {one.candidate for one in found}
+    failed: dict[str, str] = {}
+    for run in view.runs.values():
+        sweep = run.planned.sweep
+        if run.status in ("failed", "wrong_answer") and sweep is not None and candidate_at(sweep.point) not in good:
+            error = None if run.ended is None else run.ended.error
+            failed.setdefault(point_text(sweep.point), error or "its answer is wrong")
+    return failed
 
 
 def _columns(found: Sequence[Tuned]) -> list[Column]:

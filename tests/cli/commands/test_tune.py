@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 from collections import Counter
@@ -94,3 +95,24 @@ def test_a_tuning_leaves_out_the_numbers_of_tasks_that_simulated_has_no_run_of(l
     assert done.returncode == 0 and "✘" not in done.stderr
     assert "left out, as simulated has no recorded run of so many to replay: tasks 5, 20 and 40 (" in done.stderr
     assert {run["tasks"] for run in json.loads(done.stdout)["runs"]} == {10}
+
+
+def test_a_candidate_that_fails_is_named_and_its_tasks_are_not_guessed(lbench: Lbench) -> None:
+    Path("mine.py").write_text(
+        "from lbench import Task\n\ndef boom(i: int) -> int:\n    raise ValueError('no')\n\n"
+        "def job(n: int = 2):\n    return (yield [Task(boom, i=i) for i in range(n)])\n"
+    )
+    done = lbench("tune", "./mine.py:job", "-b", "emulated", "--over", "memory=1769", "--retries", "0")
+    assert done.returncode == 1
+    assert "candidate 1: 1,769 MB, 4 runs" in done.stderr
+    assert re.search(r"^✘ memory=1769: .*ValueError: no", done.stdout, re.MULTILINE)
+
+
+@pytest.mark.parametrize("command", [("tune",), ("sweep", "--over", "size=20,30")])
+def test_a_budget_that_ends_all_before_the_first_run_is_said_and_is_exit_3(
+    lbench: Lbench, command: tuple[str, ...]
+) -> None:
+    params = ("-p", "size=20") if command == ("tune",) else ()
+    done = lbench(*command, "mandelbrot", *params, "-b", "emulated", "--max-usd", "0.0000001", "--quiet")
+    assert done.returncode == 3 and done.stdout == ""
+    assert "nothing was measured: --max-usd stopped the " in done.stderr and done.stderr.count("\n") == 1
