@@ -45,15 +45,9 @@ def command(name: str | None, module: bool, quiet: bool, script: str, arguments:
         before = die_with_parent if sys.platform == "linux" else lambda: None
         finishing = partial(importlib.import_module, "lbench.workloads.recorded.finish")
         code = run_script(words, making, before, finishing)
-        from lbench.workloads.recorded.finish import finish, finished_lines
+        from lbench.workloads.recorded.finish import report_lines
 
-        lines: list[str] = []
-        try:
-            lines = finished_lines(finish(making, name), script)
-        except InputError as error:
-            lines = [str(error)]
-        except Exception as error:  # the script's own end comes first, whatever is wrong with the recording
-            lines = [f"nothing is recorded: {type(error).__name__}: {error}"]
+        lines = report_lines(making, name, script)
     finally:
         discard(making)
     if not quiet:

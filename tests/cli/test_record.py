@@ -585,6 +585,17 @@ def test_at_a_prompt_a_function_must_be_in_a_file(home: Path) -> None:
     assert done.stderr.count("\n") == 1
 
 
+def test_where_nothing_can_travel_each_reason_is_named(lbench: Lbench, home: Path) -> None:
+    (home / "mine.py").write_text(
+        "from multiprocessing.pool import ThreadPool\nwith ThreadPool(1) as pool:\n"
+        "    pool.map(lambda x: x, [1, 2])\n    pool.map(sum, [(i for i in [1])])\n"
+    )
+    done = lbench("record", "mine.py")
+    first, second = done.stderr.splitlines()
+    assert first.startswith("lbench: nothing to record: 2 calls of <lambda> (mine.py, line 3)")
+    assert second.startswith("lbench: left out: 1 call of sum, handed over at mine.py, line 4: a generator")
+
+
 ARGUMENTS = """
 import argparse
 from concurrent.futures import ProcessPoolExecutor

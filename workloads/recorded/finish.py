@@ -28,12 +28,22 @@ from lbench.workloads.recorded.folder import (
 )
 from lbench.workloads.recorded.log import PROBLEM, ROOM, read_log
 
-__all__ = ["finish", "finished_lines"]
+__all__ = ["finish", "report_lines"]
 
 _LEFT_KINDS = 20  # lines on what is left out; further ones are counted only
 
 
-def finished_lines(manifest: Manifest | None, script: str) -> list[str]:
+def report_lines(making: Path, name: str, script: str) -> list[str]:
+    """Finish a recording: what there is, or why there is none; the script's own end comes first, whatever is wrong here."""
+    try:
+        return _lines(finish(making, name), script)
+    except InputError as error:
+        return str(error).split("\n")
+    except Exception as error:
+        return [f"nothing is recorded: {type(error).__name__}: {error}"]
+
+
+def _lines(manifest: Manifest | None, script: str) -> list[str]:
     """What to tell of a recording: what there is, and what is left out and why."""
     if manifest is None:
         return [f"{script} handed nothing to an executor, a pool or joblib: nothing is recorded"]
@@ -125,7 +135,9 @@ def finish(making: Path, name: str) -> Manifest | None:
     if was_full:
         left.append(Left(0, "all that was handed over later", full))
     if not kept:
-        raise InputError(f"nothing to record: {left[0].text}")
+        raise InputError(
+            "\n".join([f"nothing to record: {left[0].text}", *(f"left out: {one.text}" for one in left[1:])])
+        )
     stages = Counter(events.calls[number][0] for number in kept)
     own = {module.partition(":")[0] for module in events.names} & ({*events.modules} | {events.main})
     if events.main is not None and events.main not in own:

@@ -6,13 +6,11 @@ import ast
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
-from lbench.errors import InputError
 from lbench.workloads.recorded import hooks
 from lbench.workloads.recorded.code import is_constant, is_definition
-from lbench.workloads.recorded.finish import finish, finished_lines
+from lbench.workloads.recorded.finish import report_lines
 from lbench.workloads.recorded.places import check_name, discard, making_folder
 from lbench.workloads.recorded.recorder import Recorder
 
@@ -43,20 +41,11 @@ def record(name: str, *, quiet: bool = False) -> Iterator[None]:
             recorder.close()
             if notebook is not None:
                 notebook.write_text(_cells(shell), encoding="utf-8")
-            lines = _finished(making, name)
+            lines = report_lines(making, name, "the block")
             if not quiet:
                 sys.stderr.writelines(f"lbench: {line}\n" for line in lines)
     finally:
         discard(making)
-
-
-def _finished(making: Path, name: str) -> list[str]:
-    try:
-        return finished_lines(finish(making, name), "the block")
-    except InputError as error:
-        return [str(error)]
-    except Exception as error:  # the block's own end comes first, whatever is wrong with the recording
-        return [f"nothing is recorded: {type(error).__name__}: {error}"]
 
 
 def _shell() -> Any:
