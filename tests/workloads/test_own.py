@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import importlib.metadata
 import math
@@ -10,6 +11,7 @@ import sys
 import time
 import types
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ from lbench.workloads.own import importer, locate, snapshot, tracebacks
 from lbench.workloads.own import workload as own_workload
 from lbench.workloads.own.argument_types import adapted
 from lbench.workloads.own.run_here import run_here
+from lbench.workloads.recorded.values import Packer
 from lbench.workloads.task_errors import error_texts
 
 Write = Callable[..., Path]
@@ -540,8 +543,28 @@ def test_the_place_of_a_crash_is_its_innermost_frame_in_a_users_file() -> None:
 def test_a_recorded_calls_text_is_the_call_that_the_script_made() -> None:
     given = [{"~": "name", "v": "mine:simulate"}, [3, "a"], {"n": 4}]
     assert tracebacks.call_text("recorded.call", {"given": given}) == "simulate(3, 'a', n=4)"
-    given[0] = {"~": "object", "f": {}, "a": []}
-    assert tracebacks.call_text("recorded.call", {"given": given}) == "call(3, 'a', n=4)"
+
+
+@dataclasses.dataclass
+class Job:
+    name: str
+    place: tuple[int, int] = (1, 2)
+
+    def run(self, *values: object) -> None: ...
+
+
+def test_what_a_recorded_call_was_given_is_shown_as_the_script_had_it() -> None:
+    def shown(function: object, *args: object) -> str:
+        pack = Packer().pack
+        return tracebacks.call_text("recorded.call", {"given": [pack(function), [pack(one) for one in args], {}]})
+
+    assert shown(Job("a").run, {3}, {(1, 2): None}, 1 << 70, np.float32(1.5), len) == (
+        "Job(name='a', place=(1, 2)).run({3}, {(1, 2): None}, 1180591620717411303424, <float32 array of one>, len)"
+    )
+    assert shown(functools.partial(Job, "b"), Decimal("1.5"), Path, [[1] * 9]).startswith(
+        "partial(Job)(Decimal('1.5'), Path, [[1, 1, 1, 1, ...]])"
+    )
+    assert len(shown(len, Job("a" * 500, (1 << 60, 2)), {(i, "x"): i for i in range(500)})) < 200
 
 
 def test_a_calls_text_is_bounded() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import copyreg
 import dataclasses
 import datetime
 import decimal
@@ -219,3 +220,11 @@ def test_an_initializer_runs_in_each_thread_and_again_after_anothers(monkeypatch
         ]
         assert (found, ran) == (["a", "a", "a", "b"], ["a", "a", "b"])
         assert other.submit(call, "a").result() == "a" and ran[-1] == "a"
+
+
+def test_an_exception_is_packed_by_its_own_way_whatever_a_process_has_registered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    packed = Packer().pack(ValueError("x"))
+    monkeypatch.setitem(copyreg.dispatch_table, ValueError, lambda error: (str, ("other",)))  # as Dask's tblib does
+    assert Packer().pack(ValueError("x")) == packed

@@ -97,7 +97,48 @@ class _Short(reprlib.Repr):
         return f"<{len(value):,} bytes>" if len(value) > 20 else repr(value)
 
 
+class _ShortRecorded(_Short):
+    """Packed values (`recorded.values`) as the script had them."""
+
+    def repr_dict(self, value: dict[str, Any], level: int) -> str:
+        """A dict, or what a marked one stands for."""
+        kind, inside = value.get("~"), value.get("v")
+        if kind is None:
+            return super().repr_dict(value, level)
+        if level <= 0:
+            return "..."
+        match kind, inside:
+            case "object", _:
+                return self._object(value.get("f"), list(value.get("a") or ()), value.get("s"), level - 1)
+            case "name", str():
+                return inside.rpartition(":")[2]
+            case "tuple", list():
+                return self.repr1(tuple(inside), level)
+            case "dict", list():
+                return f"{{{_joined(f'{self.repr1(key, level - 1)}: {self.repr1(one, level - 1)}' for key, one in inside)}}}"
+            case (("set" | "frozenset"), list()):
+                return f"{{{_joined(self.repr1(one, level - 1) for one in inside)}}}"
+            case "int", str():
+                return inside[: self.maxstring]
+            case (("scalar" | "fortran"), _):
+                return self.repr1(inside, level - 1)
+        return "..."
+
+    def _object(self, made: Any, given: list[Any], state: Any, level: int) -> str:
+        if made == _GETATTR and len(given) == 2:
+            return f"{self.repr1(given[0], level)}.{given[1]}"
+        if made == _NEW and given:
+            made, *given = given
+        parts = [self.repr1(one, level) for one in given[: self.maxlist]] + ["..."] * (len(given) > self.maxlist)
+        if isinstance(state, dict) and "~" not in state:
+            parts += [f"{name}={self.repr1(one, level)}" for name, one in state.items()]
+        return f"{self.repr1(made, level)}({_joined(parts)})"
+
+
 _short = _Short()
+_short_recorded = _ShortRecorded()
+_NEW = {"~": "name", "v": "copyreg:__newobj__"}  # makes an object of a class, whose state follows
+_GETATTR = {"~": "name", "v": "builtins:getattr"}  # gives a method of an object
 
 
 def call_text(function: str, arguments: Mapping[str, Any]) -> str:
@@ -110,10 +151,8 @@ def call_text(function: str, arguments: Mapping[str, Any]) -> str:
 def _recorded_text(given: Any) -> str:
     """A recorded call as the script made it: "simulate(3, n=100000)"."""
     function, args, named = given
-    name = function.get("v") if isinstance(function, dict) else None
-    shown = name.rpartition(":")[2] if isinstance(name, str) else "call"
-    parts = [_short.repr(one) for one in args] + [f"{name}={_short.repr(one)}" for name, one in named.items()]
-    return f"{shown}({_joined(parts)})"
+    parts = [*map(_short_recorded.repr, args), *(f"{name}={_short_recorded.repr(one)}" for name, one in named.items())]
+    return f"{_short_recorded.repr(function)}({_joined(parts)})"
 
 
 def _joined(parts: Iterable[str]) -> str:

@@ -258,7 +258,8 @@ class Packer:
                 "holds as numbers, texts, arrays, lists and dicts"
             )
         try:
-            reducer = copyreg.dispatch_table.get(kind)
+            # Not of an exception: Dask registers a way of its own for those, in some processes and not in others.
+            reducer = None if isinstance(value, BaseException) else copyreg.dispatch_table.get(kind)
             reduced = value.__reduce_ex__(4) if reducer is None else reducer(value)
         except Exception as error:  # whatever a class raises here
             if isinstance(error, CannotTravel):
