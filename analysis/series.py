@@ -41,8 +41,8 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def failed(self) -> bool:
-        """Whether it was run here without one right answer, and was not merely stopped."""
-        return self.makespan_s is None and not (self.stopped == self.repeats and self.error is None)
+        """Whether it was run here without one right answer, and was not merely stopped or paused."""
+        return self.makespan_s is None and not (self.stopped + self.paused == self.repeats and self.error is None)
 
 
 class Series(msgspec.Struct, frozen=True, kw_only=True):

@@ -840,3 +840,11 @@ def test_of_several_machines_each_is_rented_at_its_own_price() -> None:
         assert f"machine like {host}" in break_even_text(even)
         notes = scaling_notes(found)
         assert any("laptop: a machine at $0.10 an hour; server: a machine at $0.50 an hour" in one for one in notes)
+
+
+def test_a_point_whose_runs_were_paused_or_stopped_has_not_failed() -> None:
+    point = only(forest()).series[0].points[0]
+    halted = msgspec.structs.replace(point, makespan_s=None, paused=4, stopped=2)
+    assert not point.failed and not halted.failed
+    assert msgspec.structs.replace(halted, error="a task failed").failed
+    assert msgspec.structs.replace(halted, stopped=1).failed

@@ -140,7 +140,8 @@ def point_lines(
             line.append(("not predicted" if one.origin == "predicted" else "not measured yet", "quiet"))
         elif point.makespan_s is None:
             why = f"✘ {point.error or 'no right answer'}"
-            line.append((why, "wrong") if point.failed else ("■ stopped", "quiet"))
+            halted = "■ paused" if point.paused else "■ stopped"
+            line.append((why, "wrong") if point.failed else (halted, "quiet"))
         else:
             cells: list[list[Piece]] = [
                 [
