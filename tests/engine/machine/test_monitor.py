@@ -81,6 +81,27 @@ def test_others_at_work_are_a_share_of_the_machine() -> None:
     assert share is not None and 0 <= share <= 1
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no /proc/stat")
+def test_what_others_use_is_all_but_idle_waiting_and_stolen_time_and_our_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In ticks of user, nice, system, idle, iowait, irq, softirq, steal: 300 pass, of which 130 are used, 30 by us."""
+    hertz = os.sysconf("SC_CLK_TCK")
+    own_s = iter([7.0, 7.0 + 30 / hertz])
+    monkeypatch.setattr("lbench.engine.machine.monitor._ROOT", tmp_path)
+    monkeypatch.setattr("lbench.engine.machine.monitor.time.process_time", lambda: next(own_s))
+    _write(tmp_path, "proc/stat", "cpu  1000 1000 1000 1000 1000 1000 1000 1000\n")
+
+    def pass_by(_: float) -> None:
+        _write(tmp_path, "proc/stat", "cpu  1060 1010 1030 1080 1050 1010 1020 1040\n")
+
+    assert busy(sleep=pass_by) == pytest.approx(100 / 300, abs=0.001)
+    usage = Usage()
+    assert usage.share() is None
+    _write(tmp_path, "proc/stat", "cpu  1160 1010 1030 1180 1050 1010 1020 1040\n")
+    assert usage.share() == pytest.approx(0.5)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems count their time finely")
 def test_busy_is_not_known_when_no_time_has_passed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lbench.engine.machine.monitor._used_and_all_s", lambda: (1.0, 2.0))
@@ -130,6 +151,11 @@ def test_causes_of_unsteady_results_are_reported_in_one_line_with_a_remedy() -> 
             "dedicated machine",
         ),
         ([MachineSample(0), MachineSample(0.49, steal=0.5)], None),  # too short
+        (
+            [MachineSample(0), MachineSample(0.5, steal=0.5)],
+            "the hypervisor gave 50.0 % of the CPU to other machines: times are longer than necessary; repeat, or use a "
+            "dedicated machine",
+        ),
         (
             [MachineSample(0, throttled_periods=1), MachineSample(1)],
             "a CPU quota throttled the work in 1 period: times are longer than on whole cores; raise the quota or use "
