@@ -8,7 +8,7 @@ from decimal import Decimal
 import msgspec
 import pytest
 
-from lbench.analysis.comparison import Bill, Comparison, compare
+from lbench.analysis.comparison import Bill, Comparison, Summary, compare
 from lbench.analysis.decision import Decision, decide
 from lbench.engine.session.view import SessionView
 from lbench.tui.widgets.cost import _break_even
@@ -51,6 +51,20 @@ def test_from_so_many_runs_an_hour_a_rented_machine_is_cheaper(
     found = made(decide(compared({"sequential": [4.0], "emulated": [2.0]}), Decimal(hourly)))
     assert found.break_even_runs == runs
     assert _break_even(found, 60) == text
+
+
+def test_the_cheapest_of_several_is_what_is_weighed(compared: Compared) -> None:
+    found = compared({"sequential": [4.0], "emulated": [2.0]})
+    (paid,) = [one for one in found.summaries if one.label == "emulated"]
+
+    def also(label: str, usd: str) -> Summary:
+        lines = tuple(msgspec.structs.replace(line, usd=Decimal(usd)) for line in paid.lines)
+        return msgspec.structs.replace(paid, label=label, lines=lines)
+
+    several = [also("large", "3"), paid, also("small", "0.25"), also("free", "0"), *found.summaries[:1]]
+    decision = made(decide(msgspec.structs.replace(found, summaries=several), Decimal("0.5")))
+    assert (decision.label, decision.run_usd, decision.thousand_usd) == ("small", Decimal("0.25"), Decimal("250"))
+    assert (decision.break_even_runs, decision.machine_usd_per_hour) == (2, Decimal("0.5"))
 
 
 def test_without_a_run_on_this_machine_it_is_not_called_too_slow(compared: Compared) -> None:

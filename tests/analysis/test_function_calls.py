@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from lbench.analysis.comparison import compare
 from lbench.analysis.function_calls import calls_of
 from lbench.analysis.progress import outlooks
@@ -59,6 +61,22 @@ def test_cold_and_warm_calls_are_separate_and_errors_are_samples() -> None:
     assert calls.warm.duration_p50_ms == 4.0 and calls.errors == {"ValueError": 1}
     assert calls.warm.duration_p99_ms is None and calls.cold.init_p99_ms is None  # it would be the longest
     assert (calls.billed_ms, calls.memory_mb, calls.max_memory_mb) == (222, 512, 90)
+
+
+def test_calls_have_the_median_of_their_round_trips_and_of_what_was_billed() -> None:
+    warm = [WARM | {"returned_s": 0.1 * n, "billed_ms": n} for n in (1, 2, 4)]
+    calls = calls_of([run_of(COLD | {"returned_s": 1.0}, *warm, WARM | {"returned_s": 0.2, "billed_ms": None})])
+    assert calls.cold.round_trip_p50_ms == pytest.approx(1000) and calls.cold.billed_p50_ms == 210
+    assert calls.warm.round_trip_p50_ms == pytest.approx(200) and calls.warm.billed_p50_ms == 2
+    assert calls.billed_ms == 217
+
+
+@pytest.mark.parametrize(("count", "p99"), [(299, None), (300, pytest.approx(296.01))])
+def test_a_p99_needs_300_calls(count: int, p99: Any) -> None:
+    warm = [WARM | {"compute_ms": float(n)} for n in range(count)]
+    assert calls_of([run_of(*warm)]).warm.duration_p99_ms == p99
+    cold = [COLD | {"init_ms": float(n)} for n in range(count)]
+    assert calls_of([run_of(*cold)]).cold.init_p99_ms == p99
 
 
 def test_discarded_and_throttled_calls_are_counted_but_no_samples() -> None:
