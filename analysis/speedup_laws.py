@@ -50,7 +50,6 @@ class Efficiency(msgspec.Struct, frozen=True):
 class LawFit(msgspec.Struct, frozen=True, kw_only=True):
     """A law through a series; intervals are of resampled repeats."""
 
-    law: Law
     one_s: Estimate  # T(1)
     serial: Estimate  # a
     coherence: Estimate | None  # b; None: Amdahl's law
@@ -127,7 +126,6 @@ def fit_law(series: Series, law: Law) -> LawFit | Refusal:
         best = _best_estimate(_best(own), [] if resampled is None else [_best(row) for row in resampled], count)
     error = float(np.sqrt(np.mean(np.square(medians - _log_times(places, own)))))
     return LawFit(
-        law=law,
         one_s=one_s,
         serial=serial,
         coherence=coherence if law == "usl" else None,

@@ -140,7 +140,6 @@ class _Terms(msgspec.Struct):
 
 class _Product(msgspec.Struct, rename="camel"):
     attributes: dict[str, str]
-    sku: str = "?"
     product_family: str = ""
 
 

@@ -73,7 +73,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename=_NAMES):
     memory_mb: Annotated[MemoryMb, Meta(description="MB of a Lambda environment")] = limits().memory_mb_per_vcpu
     arch: Annotated[
         Literal["x86_64", "arm64"] | None,
-        Meta(description="Lambda's processor (none: this machine's)"),
+        Meta(description="Lambda's processor (none: x86_64; emulated: this machine's)"),
     ] = None
     region: Annotated[
         str | None,

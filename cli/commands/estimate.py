@@ -30,7 +30,8 @@ _LEAST, _MOST = 1e-6, 1e7  # of what is changed
 @click.command()
 @click.argument("workload", metavar="WORKLOAD")
 @sample_options
-@setting_options("memory", "arch", "region")
+@click.option("--memory", metavar="MB", help="Only this memory size of Lambda (default: a few that are large enough).")
+@setting_options("arch", "region")
 @click.option(
     "--runs", default="1", metavar="1|N/day|always", help="How often it will run: cold or warm, and dollars a day."
 )
@@ -64,22 +65,35 @@ def command(workload: str, runs: str, changes: str | None, fresh: bool, as_json:
     placed = {name: options.pop(name) for name in ("memory", "arch", "region")}
     chosen = load(placed).values
     _check(changed)
-    rates(chosen.region or "us-east-1", chosen.arch or "x86_64")  # refuses a region without prices, before the sample
+    region, architecture = chosen.region or _usual_region(), chosen.arch or "x86_64"
+    rates(region, architecture)  # refuses a region without prices, before the sample
     sample, plan = sample_for(workload, options, watch=False, fresh=fresh)
     job, model = what_if(job_of(sample), with_kernels(lambda_model()), changed)
     found = options_of(
         job,
         how_often,
         model=model,
-        region=chosen.region or "us-east-1",
-        architecture=chosen.arch or "x86_64",
+        region=region,
+        architecture=architecture,
         memory_mb=chosen.memory_mb if placed["memory"] is not None else None,
         clusters=[] if changed else _clusters(plan, sample),
     )
     if as_json:
-        _print_json(sample, found, changed, _overheads_s(sample))
+        _print_json(sample, found, changed, _overheads_s(sample), {"region": region, "architecture": architecture})
     else:
-        _print(sample, found, changed, _overheads_s(sample))
+        _print(sample, found, changed, _overheads_s(sample), f"{region} ({architecture})")
+
+
+def _usual_region() -> str:
+    """That of `lbench run -b lambda`; no estimate needs an AWS configuration, so one that cannot be used is no obstacle."""
+    from lbench.config.aws import DEFAULT_REGION
+    from lbench.engine.backends.aws_client.endpoints import chain_region
+    from lbench.errors import InputError
+
+    try:
+        return chain_region()
+    except InputError:
+        return DEFAULT_REGION
 
 
 def _overheads_s(sample: Sample) -> dict[str, float]:
@@ -164,7 +178,9 @@ def _changes(text: str | None) -> dict[str, float]:
     return found
 
 
-def _print(sample: Sample, found: Options, changes: dict[str, float], overheads_s: dict[str, float]) -> None:
+def _print(
+    sample: Sample, found: Options, changes: dict[str, float], overheads_s: dict[str, float], priced: str
+) -> None:
     from lbench.analysis.format import seconds_text
     from lbench.analysis.granularity import grain_notes
     from lbench.analysis.options_text import (
@@ -230,9 +246,8 @@ def _print(sample: Sample, found: Options, changes: dict[str, float], overheads_
         say(f"what if: {', '.join(f'{name}={value:.15g}' for name, value in changes.items())}", QUIET)
     say(
         f"predicted from {count_text(sample.sampled_tasks, 'task')} measured here ({sample.created}) with the model of "
-        "docs/model.md; rented machines: also with dated profiles of config/rented_machines.toml; a worker starts in "
-        f"{seconds_text(sample.init_s)} here; "
-        "list prices",
+        f"docs/model.md; list prices: Lambda's of {priced}, rented machines' of us-east-1, by dated profiles "
+        f"(config/rented_machines.toml); a worker starts in {seconds_text(sample.init_s)} here",
         QUIET,
     )
 
@@ -279,7 +294,13 @@ def _columns(found: Options) -> list[Any]:
     return [name, time, interval, start, usd, usd_spread, day, basis, needs]
 
 
-def _print_json(sample: Sample, found: Options, changes: dict[str, float], overheads_s: dict[str, float]) -> None:
+def _print_json(
+    sample: Sample,
+    found: Options,
+    changes: dict[str, float],
+    overheads_s: dict[str, float],
+    priced: dict[str, str],
+) -> None:
     import msgspec
 
     from lbench.analysis.options_text import break_even_sentence, first_sentence
@@ -306,6 +327,7 @@ def _print_json(sample: Sample, found: Options, changes: dict[str, float], overh
         "workload": sample.workload,
         "runs": found.runs.text,
         "what_if": changes,
+        **priced,
         "options": [row(one) for one in found.rows],
         "sentences": [first_sentence(found), break_even_sentence(found)],
         "sensitivity": [

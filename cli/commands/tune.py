@@ -10,7 +10,7 @@ from lbench.cli.plan_options import Output, output_options, plan_options
 
 __all__ = ["command"]
 
-_DECIDED = ("repeats", "warmup", "cold_repeats")  # by tune itself: refused, and not in its help
+_DECIDED = ("repeats", "for", "warmup", "cold_repeats", "schedule")  # by tune itself: refused, and not in its help
 
 
 @click.command()
@@ -42,7 +42,9 @@ def command(workload: str, over: tuple[str, ...], fresh: bool, output: Output, *
 
     for name in _DECIDED:
         if options[name] is not None:
-            raise InputError(f"--{name.replace('_', '-')} does not apply to tune: it decides how often it measures")
+            raise InputError(
+                f"--{name.replace('_', '-')} does not apply to tune, which decides itself what it runs and how often"
+            )
     plan, loaded = plan_of_options(workload, options, ("emulated",))
     tune = tune_plan(plan, over)
     checked_out(output.file)
@@ -56,3 +58,5 @@ for option in command.params:  # of those that `run` and `sweep` have, too
         option.hidden = option.name in _DECIDED
         if option.name == "backends":
             option.help = "Backend to tune on: emulated (default), simulated or lambda."
+        if option.name == "memory":
+            option.help = "Only this memory size (default: the candidates of --over)."

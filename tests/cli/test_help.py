@@ -82,7 +82,11 @@ def test_descriptions_load_neither_numpy_nor_botocore(home: Path, args: list[str
 def test_the_help_of_tune_names_its_own_backends_and_not_the_repeats_that_it_decides_itself(home: Path) -> None:
     text = stdout("tune", "--help")
     assert "emulated (default), simulated or lambda" in " ".join(text.split())
-    assert not [name for name in ("sequential", "--repeats", "--warmup", "--cold-repeats") if name in text]
+    assert not [
+        name
+        for name in ("sequential", "--repeats", "--for", "--warmup", "--cold-repeats", "--schedule")
+        if name in text
+    ]
     assert "--repeats" in stdout("run", "--help")
     result = CliRunner().invoke(command, ["tune", "mandelbrot", "--repeats", "3"])
     assert result.exit_code == 2

@@ -129,3 +129,22 @@ def test_jobs_that_fail_or_never_end_get_one_line(lbench: Lbench, home: Path) ->
     never = lbench("estimate", "./mine.py:never", "--for", "1")
     assert (never.returncode, never.stdout) == (2, "")
     assert "no task ended within 1 s: does one ever? --for SECONDS gives them longer" in never.stderr
+
+
+def test_prices_are_of_the_region_that_a_run_on_aws_would_have(lbench: Lbench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def priced(*options: str) -> tuple[str, str]:
+        done = lbench("estimate", *_PROBE, *options)
+        assert done.returncode == 0, done.stderr
+        found = json.loads(lbench("estimate", *_PROBE, *options, "--json").stdout)
+        where = f"list prices: Lambda's of {found['region']} ({found['architecture']})"
+        assert where in " ".join(done.stdout.split())
+        return found["region"], next(row["usd"] for row in found["options"] if row["kind"] == "lambda")
+
+    usual, usual_usd = priced()
+    assert usual == "us-east-1"
+    monkeypatch.setenv("AWS_REGION", "sa-east-1")
+    assert priced() == priced("--region", "sa-east-1")
+    assert priced()[0] == "sa-east-1" and priced()[1] != usual_usd
+    monkeypatch.delenv("AWS_REGION")
+    monkeypatch.setenv("AWS_PROFILE", "not-there")
+    assert priced() == (usual, usual_usd)  # no estimate needs AWS's configuration

@@ -65,6 +65,8 @@ def test_a_stopped_tuning_goes_on_where_it_was(lbench: Lbench, started: Started)
     [
         (("mandelbrot", "-b", "processes"), "one Lambda-like backend"),
         (("mandelbrot", "--repeats", "3"), "--repeats does not apply to tune"),
+        (("mandelbrot", "--for", "3"), "--for does not apply to tune"),
+        (("mandelbrot", "--schedule", "isolated"), "--schedule does not apply to tune"),
         (("mandelbrot", "--over", "size=1,2"), "tune varies memory and tasks"),
         (("function",), "no tasks to tune"),
     ],
