@@ -362,7 +362,10 @@ def _about(entry: Entry) -> list[list[Piece]]:
             ("   ", "text"),
             (f"{state}{cost} · {runs}{count}", "quiet"),  # an amount is never cut
         ],
-        [("   ", "text"), *(whole_outcome(entry) or [("no answer yet", "quiet")])],
+        [
+            ("   ", "text"),
+            *(whole_outcome(entry) or [("no answer yet" if entry.recorded.running else "no answer", "quiet")]),
+        ],
         [("   ", "text"), (machine, "quiet")],
         [("   ", "text"), (recorded.path, "quiet")],
     ]
