@@ -99,7 +99,8 @@ class Cost(Lines):
     def _notes(self, width: int) -> list[list[str]]:
         """The prediction for AWS, else what this machine cannot show: wrapped, the longest form first."""
         note = self._board.note or ""
-        forms = self._predicted or (note, note.partition(";")[0])
+        short = note.partition(";")[0]
+        forms = self._predicted or (note, short, short.replace(" this machine's", "").removesuffix(" here"))
         return [sentence_lines(form, width) for form in forms]
 
     def _note(self, notes: list[list[str]], room: int) -> list[list[Piece]]:
@@ -133,8 +134,8 @@ def _break_even(decision: Decision, width: int) -> str | None:
     if decision.break_even_runs == 1:
         return "renting wins from 1 run an hour"
     about = f"{float(f'{decision.break_even_runs:.2g}'):,.0f}"
-    whole = f"renting wins from about {about} runs an hour"
-    return whole if len(whole) <= width else f"renting wins from {about} runs/hour"
+    forms = (f"renting wins from about {about} runs an hour", f"renting wins from {about} runs/hour")
+    return next((form for form in forms if len(form) <= width), f"rent from {about} runs/hour")
 
 
 def _packed(parts: list[str], width: int) -> list[str]:
