@@ -211,7 +211,9 @@ def law_lines(found: Sequence[Scaling]) -> list[str]:
                 columns.setdefault(key, []).append((float(scaling.beside["workers"]), one))
     for (name, *_), column in columns.items():
         if weak := weak_scaling(column):
-            lines.append(f"{name}, weak scaling (as much work for each worker): {_efficiencies(weak)}")
+            fewest = count_text(int(min(count for count, _ in column)), "worker")
+            what = f"as much work for each worker, by the times with {fewest}"
+            lines.append(f"{name}, weak scaling ({what}): {_efficiencies(weak)}")
     return lines
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from lbench.analysis.curves import resampled_medians, resampled_tail
 from lbench.analysis.format import percent_text, seconds_text
-from lbench.analysis.series import Series
+from lbench.analysis.series import Point, Series
 from lbench.analysis.statistics import FULL_INTERVAL, Estimate, percentile_tail, ratio_estimate
 from lbench.errors import count_text
 
@@ -33,6 +33,7 @@ __all__ = [
 
 LEAST_PLACES = 6  # distinct numbers of workers
 MOST_BEYOND = 2.0  # times the largest number measured: further is an extrapolation
+_SAME_WORK = math.log(1.15)  # so far apart two amounts of work are called the same
 _SEED = 1
 
 Law = Literal["amdahl", "usl"]
@@ -83,24 +84,33 @@ def strong_scaling(series: Series) -> list[Efficiency]:
 def weak_scaling(columns: Sequence[tuple[float, Series]]) -> list[Efficiency]:
     """A job that grows with its workers: T(N0) / T(N) of the points with as much work for each worker as the first.
 
+    How much work a point is shows its time with the fewest workers: it may grow as the square of a size, or not at all with
+    the number of tasks.
+
     `columns`: the number of workers and the series along the size, of a sweep over both. Perfect is 1.
     """
     ordered = sorted(columns, key=lambda column: column[0])
-    if len(ordered) < 2 or not ordered[0][1].points:
+    if len(ordered) < 2 or ordered[0][0] <= 0:
         return []
     workers, base = ordered[0]
-    first = next((point for point in base.points if point.times_s and min(point.times_s) > 0), None)
-    if first is None or first.at <= 0 or workers <= 0:
+    timed = [point for point in base.points if point.times_s and min(point.times_s) > 0]
+    if not timed:
         return []
+    first = timed[0]
     found = [Efficiency(workers, Estimate(1.0, count=len(first.times_s)), 1.0)]
     for count, series in ordered[1:]:
-        wanted = first.at * count / workers
-        point = next((one for one in series.points if math.isclose(one.at, wanted, rel_tol=0.01)), None)
-        if point is not None and point.times_s and min(point.times_s) > 0:
+        off = {one.at: abs(math.log(_median_s(one) / _median_s(first) * workers / count)) for one in timed}
+        nearest = min(off, key=lambda at: off[at])
+        point = series.at(nearest)
+        if off[nearest] <= _SAME_WORK and point is not None and point.times_s and min(point.times_s) > 0:
             speedup = ratio_estimate(first.times_s, point.times_s)
             assert speedup is not None
             found.append(Efficiency(count, speedup, speedup.value))
     return found if len(found) > 1 else []
+
+
+def _median_s(point: Point) -> float:
+    return float(np.median(point.times_s))
 
 
 def fit_law(series: Series, law: Law) -> LawFit | Refusal:

@@ -639,8 +639,8 @@ def test_two_axes_give_a_curve_for_each_value_of_the_second() -> None:
     assert two.crossings[0].root.at == pytest.approx(6.0, rel=0.05)
     assert scaling_sentence(one).startswith("with 1 worker; below 3 trees")
     assert (
-        "processes, weak scaling (as much work for each worker): 1.00× with 2 (95 %: 1.00–1.00; efficiency 100 %)"
-        in law_lines([one, two])
+        "processes, weak scaling (as much work for each worker, by the times with 1 worker): "
+        "1.00× with 2 (95 %: 1.00–1.00; efficiency 100 %)" in law_lines([one, two])
     )
 
 

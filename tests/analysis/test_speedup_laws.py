@@ -156,3 +156,12 @@ def test_weak_scaling_compares_points_with_as_much_work_for_each_worker() -> Non
         found = weak_scaling(given)
         assert [(one.workers, one.efficiency) for one in found] == [(1.0, 1.0), (2.0, 0.8)]
     assert weak_scaling(columns[:1]) == []
+
+
+def test_work_that_grows_as_the_square_of_a_size_or_not_at_all_is_not_taken_for_the_axis() -> None:
+    square = {n: series({10: [2.0 / n] * 6, 20: [8.0 / n] * 6}) for n in (1, 2, 4)}
+    found = weak_scaling([(float(n), one) for n, one in square.items()])
+    assert [(one.workers, one.efficiency) for one in found] == [(1.0, 1.0), (4.0, 1.0)]  # with 2 nothing is as much
+    assert (
+        weak_scaling([(1.0, series({4: [2.0] * 6, 8: [2.0] * 6})), (2.0, series({4: [1.0] * 6, 8: [1.0] * 6}))]) == []
+    )
