@@ -12,6 +12,7 @@ from lbench.config.tables import read_rows
 
 __all__ = [
     "INLINE_BYTES",
+    "LOOPBACK_DOWN",
     "NO_TEMPORARY",
     "TOO_MANY_FILES",
     "TOO_MANY_PROCESSES",
@@ -56,6 +57,10 @@ class LambdaLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     regions_with_lambda: tuple[str, ...]  # that charge in US dollars
 
 
+LOOPBACK_DOWN = (
+    "127.0.0.1 cannot be reached, which emulated Lambda needs: is the loopback interface down? "
+    "Start it with `ip link set lo up`"
+)
 TOO_MANY_FILES = "too many open files: raise the limit with `ulimit -n 4096`, or lower --concurrency"
 TOO_MANY_PROCESSES = (
     "no more processes or threads can be started: raise the limit with `ulimit -u 4096`, or lower --concurrency"

@@ -19,10 +19,11 @@ import signal
 import sys
 import zipfile
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import msgspec
 
-from lbench.config.limits import limits
+from lbench.config.limits import LOOPBACK_DOWN, limits
 from lbench.config.server_url import check_server_url
 from lbench.decoding import decode_json
 from lbench.engine.emulator.api.app import Emulator
@@ -111,6 +112,9 @@ async def _serve(config: EmulatorConfig, port: int, lifeline: bool) -> None:
     if lifeline:
         _watch_lifeline(loop, stop)
     async with Emulator(config, port) as emulator:
+        if not lifeline:
+            _, trial = await asyncio.open_connection("127.0.0.1", urlsplit(emulator.endpoint).port)
+            trial.close()
         with contextlib.suppress(BrokenPipeError):
             lines = [emulator.endpoint]
             if emulator.credentials is not None and not lifeline:  # with a lifeline, its launcher has made them
@@ -145,6 +149,8 @@ def _allow_many_files() -> None:
 def _cannot_start(problem: OSError, port: int) -> str:
     if problem.filename is None and problem.errno in (errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EACCES):
         return f"port {port} is not available ({problem.strerror}): choose another with --port"
+    if problem.errno == errno.ENETUNREACH:
+        return LOOPBACK_DOWN
     if problem.filename is None:
         return f"the emulator cannot start: {problem.strerror}"
     return f"the emulator cannot start: {problem.filename}: {problem.strerror}; set TMPDIR to a folder that you can write to"

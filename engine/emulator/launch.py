@@ -14,7 +14,7 @@ from typing import Self
 
 import msgspec
 
-from lbench.config.limits import TOO_MANY_FILES, TOO_MANY_PROCESSES, no_more_processes
+from lbench.config.limits import LOOPBACK_DOWN, TOO_MANY_FILES, TOO_MANY_PROCESSES, no_more_processes
 from lbench.engine.emulator.core.spec import EmulatorConfig, FunctionSpec
 from lbench.engine.processes import child as children
 from lbench.errors import BackendError
@@ -186,8 +186,5 @@ def _silence() -> str:
     except OSError as error:
         if error.errno in (errno.EMFILE, errno.ENFILE):
             return TOO_MANY_FILES
-        return (
-            "127.0.0.1 cannot be reached, which emulated Lambda needs: is the loopback interface down? "
-            "Start it with `ip link set lo up`"
-        )
+        return LOOPBACK_DOWN
     return "the emulator does not answer: is the machine busy? run it again"

@@ -77,6 +77,9 @@ def test_a_loopback_interface_that_is_down_is_one_line(home: Path) -> None:
     text = done.stdout + done.stderr
     assert done.returncode in (1, 2) and "Traceback" not in text
     assert "127.0.0.1 cannot be reached" in text and "`ip link set lo up`" in text
+    done = lbench_on(home, "emulator", prefix=(unshare, "-rn"))
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert done.stderr.startswith("lbench: 127.0.0.1 cannot be reached") and "`ip link set lo up`" in done.stderr
 
 
 def test_no_file_is_left_unclosed(home: Path) -> None:
