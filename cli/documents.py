@@ -60,11 +60,14 @@ def load_views(texts: Sequence[str]) -> list[SessionView]:
 
 
 def _view(path: Path, besides: Sequence[Path]) -> SessionView:
-    if path.is_dir():
-        return load_whole(path, besides)
-    if is_journal(path):
-        return load_journal(path)
-    return fold(document_events(path))
+    try:
+        if path.is_dir():
+            return load_whole(path, besides)
+        return load_journal(path) if is_journal(path) else fold(document_events(path))
+    except SessionFileError as error:
+        if str(path) in str(error):
+            raise
+        raise SessionFileError(f"{path}: {error}") from None  # one of several: which?
 
 
 def _found(text: str) -> Path:

@@ -122,12 +122,12 @@ class RunView:
         match event:
             case Dispatched():
                 if event.n != len(self.columns):  # else one number could ask for all memory
-                    raise SessionFileError(f"the journal is damaged: invocation {event.n} of {self.id} is out of order")
+                    raise SessionFileError(f"the session is damaged: invocation {event.n} of {self.id} is out of order")
                 self._keep(self.columns.dispatch, event)
                 self.in_flight += 1
             case Returned():
                 if not 0 <= event.n < len(self.columns):
-                    raise SessionFileError(f"the journal is damaged: invocation {event.n} of {self.id} never began")
+                    raise SessionFileError(f"the session is damaged: invocation {event.n} of {self.id} never began")
                 self._keep(self.columns.finish, event)
                 self.in_flight -= 1
                 self.s3_put += event.s3_put
@@ -142,7 +142,7 @@ class RunView:
                     self.failed_attempts += 1
             case Audited():
                 if not 0 <= event.n < len(self.columns):
-                    raise SessionFileError(f"the journal is damaged: invocation {event.n} of {self.id} never began")
+                    raise SessionFileError(f"the session is damaged: invocation {event.n} of {self.id} never began")
                 self._keep(self.columns.audit, event)
             case RunStarted():
                 self.started = event
@@ -150,7 +150,7 @@ class RunView:
                 self.stages.append(Stage(event.index, event.at_s, None, event.tasks))
             case StageEnded():
                 if not 0 <= event.index < len(self.stages):
-                    raise SessionFileError(f"the journal is damaged: stage {event.index} ends before it begins")
+                    raise SessionFileError(f"the session is damaged: stage {event.index} ends before it begins")
                 old = self.stages[event.index]
                 self.stages[event.index] = Stage(old.index, old.started_s, event.at_s, old.tasks)
             case EnvironmentSeen():
@@ -161,7 +161,7 @@ class RunView:
                 self.samples.append(event.sample)
             case RunEnded():
                 if event.status == "ok" and self.started is None:
-                    raise SessionFileError(f"the journal is damaged: run {self.id} ends before it begins")
+                    raise SessionFileError(f"the session is damaged: run {self.id} ends before it begins")
                 self.ended = event
                 self.s3_put += event.s3_put
                 self.s3_get += event.s3_get
@@ -191,7 +191,7 @@ class RunView:
         try:
             put(event)
         except OverflowError:
-            raise SessionFileError(f"the journal is damaged: a number of {self.id} has too many digits") from None
+            raise SessionFileError(f"the session is damaged: a number of {self.id} has too many digits") from None
 
     def warm_compute_ms(self) -> Any:
         """Compute times (ms, float array) of the successful invocations that were no cold starts.
@@ -261,7 +261,7 @@ class SessionView:
             return self.runs[run]
         except KeyError:
             raise SessionFileError(
-                f"the journal is damaged: an event names run {run!r}, which was not planned"
+                f"the session is damaged: an event names run {run!r}, which was not planned"
             ) from None
 
     def engine_gone(self) -> None:

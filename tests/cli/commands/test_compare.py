@@ -7,9 +7,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from lbench.engine.export.document import document, encode_document
+from lbench.engine.model import Invocation
 from tests.analysis.sweeps import sweep_session
 from tests.cli.conftest import Lbench
 
@@ -92,3 +94,16 @@ def test_what_cannot_be_compared_is_one_line_and_exit_2(
     done = lbench("compare", *arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert why in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_which_of_several_files_is_damaged_is_said(lbench: Lbench, write: Write, home: Path) -> None:
+    write("a", BASE), write("b", BASE)
+    body = json.loads((home / "b.json").read_bytes())
+    call = Invocation(stage=0, task=2**40, attempt=0, hedge_of=None, environment="w1", cold=None, status="ok", queued_s=0.0,
+                      dispatched_s=0.0, started_s=0.0, finished_s=1.0, returned_s=1.0, usd=None,
+                      request_id=None, log_tail=None, error=None)  # fmt: skip
+    body["runs"][0]["invocations"] = [msgspec.to_builtins(call)]
+    (home / "b.json").write_text(json.dumps(body))
+    done = lbench("compare", "a.json", "b.json")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "b.json: the session is damaged: a number of b1 has too many digits" in done.stderr

@@ -293,7 +293,7 @@ def test_a_run_that_ended_stays_as_it_ended(tmp_path):
 def test_a_journal_that_makes_no_sense_is_damaged_and_not_a_crash(event, text):
     with pytest.raises(SessionFileError) as refused:
         fold([head(), planned("r1"), planned("r2"), started("r1"), event])
-    assert str(refused.value) == f"the journal is damaged: {text}"
+    assert str(refused.value) == f"the session is damaged: {text}"
 
 
 @pytest.mark.parametrize(
