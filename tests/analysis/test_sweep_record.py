@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from lbench.analysis.resumption import joined
 from lbench.analysis.scaling import scalings
 from lbench.analysis.scaling_text import scaling_sentence
+from lbench.analysis.statistics import Estimate
 from lbench.analysis.sweep_record import sweep_curves
 from lbench.cli import documents
 from lbench.cli.documents import document_of, load_document, load_views
@@ -45,6 +47,42 @@ def test_a_sweep_has_its_curves_crossings_and_break_evens() -> None:
     assert (even.paid, even.machine, even.usd_per_hour, even.reachable) == ("emulated", "processes", "0.1", True)
     assert even.runs_an_hour == pytest.approx(0.10 / 0.0016)
     assert found.text == scaling_sentence(scaling)
+
+
+def same_fields(made: Any, source: Any) -> None:
+    """Each field that both have is the same: a number as text is the number, an interval has its ends."""
+    names = set(made.__struct_fields__) & set(source.__struct_fields__) - {"kind"}
+    assert len(names) >= 4
+    for name in names:
+        got, own = getattr(made, name), getattr(source, name)
+        if isinstance(own, Estimate):
+            read = [None if one is None else float(one) for one in (got.value, got.low, got.high)]
+            assert (read, got.count) == ([own.value, own.low, own.high], own.count), name
+            assert got.kind == (None if own.interval is None else own.kind), name
+        elif name == "repeats":
+            assert got == source.repeats_ok
+        elif name not in ("points", "crossings", "cold_crossings", "break_evens", "rivals", "alike"):
+            assert got == (list(own) if isinstance(own, tuple) else own), name
+
+
+@pytest.mark.parametrize("repeats", [1, 3, 6])
+def test_every_field_of_a_sweep_is_that_of_its_analysis(repeats: int) -> None:
+    (scaling,) = scalings([forest(repeats)], bill)
+    found = sweep_curves(scaling, "s")
+    same_fields(found, scaling)
+    assert found.baseline is not None and len(found.curves) == len(scaling.series)
+    for curve, series in zip(found.curves, scaling.series, strict=True):
+        same_fields(curve, series)
+        for point, own in zip(curve.points, series.points, strict=True):
+            same_fields(point, own)
+            assert point.speedup is not None and (point.usd is None) == (curve.name == "processes")
+    for crossing, here in zip(found.crossings, (*scaling.crossings, *scaling.usd_crossings), strict=True):
+        same_fields(crossing, here.root)
+    for even, found_even in zip(found.break_evens, scaling.break_evens, strict=True):
+        same_fields(even, found_even)
+    assert [(one.least, one.other, tuple(one.places)) for one in found.rivals] == [
+        (one.least, one.other, one.places) for one in scaling.rivals
+    ]
 
 
 def test_a_point_that_was_cut_off_says_so() -> None:
@@ -108,6 +146,8 @@ def test_a_tuning_has_its_candidates_front_and_picks(monkeypatch: pytest.MonkeyP
     assert [one.memory_mb for one in tuning.candidates] == [1769, 3538, 512]
     assert by_size[1769].picks == ["fastest"] and by_size[512].picks == ["cheapest", "balanced"]
     assert [one.on_front for one in tuning.candidates] == [True, False, True]
+    assert {(one.tasks, one.runs, one.environments, one.steady) for one in tuning.candidates} == {(8, 4, 2, True)}
+    assert by_size[512].cv == pytest.approx(0.00816, abs=1e-4) and by_size[512].cold_s is None
     assert by_size[512].usd.value == "0.512" and by_size[512].makespan_s.kind == "range"
     assert "fastest: 1,769 MB × 8 tasks cannot be distinguished from 3,538 MB × 8 tasks" in tuning.caveats
     assert json.loads(encode_document(found))["tuning"]["candidates"][0]["picks"] == ["fastest"]
