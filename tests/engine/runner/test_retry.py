@@ -151,7 +151,7 @@ TRACEBACK = 'Traceback\n  File "mine.py", line 9, in fit\nValueError: no'
             "task 4, fit(degree=3), failed twice: Boom: no (mine.py, line 9 in fit)",
         ),
         (
-            Task("recorded.call", given=[{"v": "mine:fit"}, [3], {"n": 2}]),
+            Task("recorded.call", given=[{"~": "name", "v": "mine:fit"}, [3], {"n": 2}]),
             TRACEBACK,
             "task 4, fit(3, n=2), failed twice: Boom: no (mine.py, line 9 in fit)",
         ),
@@ -162,9 +162,13 @@ def test_a_failed_call_of_the_users_own_is_named_with_its_place(task: Task, log_
     assert failure_line(task, 4, " twice", failure) == text
 
 
-def test_a_users_own_call_that_misses_a_file_has_the_remedy() -> None:
+def test_a_users_own_call_that_misses_a_file_or_a_module_has_the_remedy() -> None:
     failure = Failure("error", "FileNotFoundError", "no", False)
     assert "name them in include" in failure_line(Task("mine:fit", degree=3), 4, "", failure)
+    module = Failure("error", "ModuleNotFoundError", "No module named 'helper.deep'", False)
+    assert "'helper.deep': if helper is a file of yours, name it: include = ['helper.py']" in failure_line(
+        Task("mine:fit", degree=3), 4, "", module
+    )
     assert failure_line(Task("probe.spin", number=1), 4, "", failure) == "task 4 failed: FileNotFoundError: no"
 
 
