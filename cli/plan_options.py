@@ -182,7 +182,7 @@ def plan_of_options(
         taken["data"],
         loaded.values,
     )
-    _refuse_idle(plan, taken)
+    _refuse_idle(plan, options)
     plan = with_each(plan, taken["each"])
     batch = taken["batch"]
     if batch is not None:
@@ -242,18 +242,27 @@ def _plan(
     )
 
 
-def _refuse_idle(plan: Plan, taken: dict[str, Any]) -> None:
+# Options that only some backends know. (--concurrency is left out: a worker is one core, whatever the option says.)
+_OF_BACKENDS = (
+    *("memory", "arch", "region", "client", "s3_endpoint"),
+    *("transport", "answers", "stack", "any_versions", "audit"),
+)
+
+
+def _refuse_idle(plan: Plan, options: dict[str, Any]) -> None:
     """Refuse an option that no chosen backend knows: it would be ignored without a word."""
+    from lbench.analysis.format import listed
     from lbench.engine.backends import catalog
     from lbench.errors import InputError
 
-    for name in ("transport", "answers", "stack", "any_versions", "audit"):
+    for name in _OF_BACKENDS:
         setting = "stack" if name == "audit" else name  # what is deployed has a log to read
-        if not taken[name] or any(setting in choice.settings for choice in plan.backends):
+        if not options.get(name) or any(setting in choice.settings for choice in plan.backends):
             continue
         known = [one for one in catalog.names() if setting in catalog.settings_type(one).__struct_fields__]
         option = f"--{name.replace('_', '-')}"
-        raise InputError(f"{option} is for {' and '.join(known)}: choose it with -b, or leave {option} out")
+        choose = "it" if len(known) == 1 else "one"
+        raise InputError(f"{option} is for {listed(known)}: choose {choose} with -b, or leave {option} out")
 
 
 def _pair(text: str) -> tuple[str, str]:
