@@ -6,7 +6,7 @@ import errno
 
 from lbench.engine.backends.base import Failure
 from lbench.workloads.model import Task
-from lbench.workloads.own.tracebacks import RECORDED, call_text, file_hint, place_in
+from lbench.workloads.own.tracebacks import RECORDED, call_text, missing_hint, place_in
 
 __all__ = ["failure_line", "failures_line", "user_call"]
 
@@ -30,7 +30,7 @@ def failure_line(task: Task, index: int, tries: str, failure: Failure) -> str:
     place = place_in(failure.log_tail)
     where = f" ({place})" if place else ""
     no_system_call = failure.type == "OSError" and failure.message.startswith(f"[Errno {errno.ENOSYS}]")
-    hint = _SEMAPHORES if no_system_call else file_hint(failure.type)
+    hint = _SEMAPHORES if no_system_call else missing_hint(failure.type, failure.message)
     return f"task {index}, {call}, failed{tries}: {failure.type}: {failure.message}{where}{hint}"
 
 

@@ -37,7 +37,7 @@ from lbench.errors import InputError, LbenchError
 from lbench.workloads import parameters, registry
 from lbench.workloads.model import Task
 from lbench.workloads.objects import Place
-from lbench.workloads.own.tracebacks import file_hint
+from lbench.workloads.own.tracebacks import missing_hint
 from lbench.workloads.parameters import settable
 
 __all__ = ["main", "spread_order"]
@@ -342,7 +342,7 @@ def _stage_of(
 def _failure_text(outcome: Outcome, index: int, tasks: int) -> str:
     failure = outcome.failure
     assert failure is not None
-    remedy = file_hint(failure.type) or ": correct it first"
+    remedy = missing_hint(failure.type, failure.message) or ": correct it first"
     return f"task {index + 1} of {tasks:,} fails on this machine: {failure.type}: {failure.message}{remedy}"
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from lbench.workloads.recorded.code import unset_names, without_work
+from pathlib import Path
+
+from lbench.workloads.recorded.code import own_files, unset_names, without_work
 
 SCRIPT = b"""
 import multiprocessing; N = 2; pool = multiprocessing.Pool(N); print(pool)
@@ -90,3 +92,28 @@ if __name__ == "__main__":
         "f (line 9) reads OPTIONS, which the script changes at line 12",
         "f (line 9) reads config, which the script changes at line 14",
     ]
+
+
+def test_modules_that_only_functions_import_are_copied_with_what_those_import(tmp_path: Path) -> None:
+    texts = {
+        "mine.py": "import helper, json\ndef f(x):\n    from pkg.deep import part\n    import numpy, nowhere, random\n",
+        "helper.py": "def g(): import lazy\n",
+        "lazy.py": "V = 1\n",
+        "unused.py": "",
+        "random.py": "",
+        "pkg/__init__.py": "P = 1\n",
+        "pkg/deep/__init__.py": "",
+        "pkg/deep/part.py": "from ..near import x\n",
+        "pkg/near.py": "x = 1\n",
+        "pkg/far.py": "",
+    }
+    for name, text in texts.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "link.py").symlink_to(tmp_path / "mine.py")
+    files = own_files(str(tmp_path / "bin" / "link.py"), "link", [], {"helper": str(tmp_path / "helper.py")})
+    left_out = {"mine.py", "unused.py", "random.py", "pkg/far.py"}
+    assert {name: files[name].decode() for name in files if name != "link.py"} == {
+        name: text for name, text in texts.items() if name not in left_out
+    }

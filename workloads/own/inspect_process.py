@@ -26,9 +26,10 @@ from lbench.errors import LbenchError
 from lbench.workloads.own import argument_types
 from lbench.workloads.own.call import call_with, offered_to
 from lbench.workloads.own.importer import enter, import_own
-from lbench.workloads.own.tracebacks import file_hint, one_line
+from lbench.workloads.own.tracebacks import missing_hint, one_line
 from lbench.workloads.own.type_spec import FieldSpec, TypeSpec, annotation_of, spec_of
 from lbench.workloads.signatures import parameters_of
+from lbench.workloads.task_errors import error_texts
 
 __all__ = ["LIMIT_S", "RUNS_OWN", "Inspection", "main"]
 
@@ -245,17 +246,14 @@ def _ask(folder: Path, dotted: str, function: str, question: bytes) -> Inspectio
         module = import_own(dotted)
     except KeyboardInterrupt:
         raise
-    except ModuleNotFoundError as error:
-        return Inspection(error=f"{file} cannot be imported: {one_line(error)}: {_remedy(error)}")
     except ImportError as error:
         alone = "relative import with no known parent package" in str(error)
-        remedy = ": put an empty __init__.py into its folder, which makes it a package" if alone else ""
+        remedy = ": put an empty __init__.py into its folder, which makes it a package" if alone else _hint(error)
         return Inspection(error=f"{file} cannot be imported: {one_line(error)}{remedy}")
     except SystemExit as error:
         return Inspection(error=f"{file} cannot be imported: it ends the program: {one_line(error)}")
     except BaseException as error:  # the user's module is being imported: it may raise anything
-        hint = file_hint(type(error).__name__)
-        return Inspection(error=f"{file} cannot be imported: {one_line(error)}{hint}")
+        return Inspection(error=f"{file} cannot be imported: {one_line(error)}{_hint(error)}")
     try:
         if question:
             return Inspection(most_tasks=most_tasks(module, function, msgspec.json.decode(question)))
@@ -267,9 +265,9 @@ def _ask(folder: Path, dotted: str, function: str, question: bytes) -> Inspectio
         return Inspection(error=f"{file}: {what} cannot be understood: {one_line(error)}")
 
 
-def _remedy(error: ModuleNotFoundError) -> str:
-    top = (error.name or "").partition(".")[0]
-    return f"if {top} is a file of yours, name it: include = ['{top}.py']; else install it and name it in requirements"
+def _hint(error: BaseException) -> str:
+    kind, message, _ = error_texts(error)
+    return missing_hint(kind, message)
 
 
 def main() -> None:

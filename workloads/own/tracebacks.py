@@ -11,7 +11,7 @@ from typing import Any
 from lbench.workloads.own.importer import own_names
 from lbench.workloads.task_errors import error_texts
 
-__all__ = ["RECORDED", "call_text", "file_hint", "one_line", "place_in", "trimmed", "user_traceback"]
+__all__ = ["RECORDED", "call_text", "missing_hint", "one_line", "place_in", "trimmed", "user_traceback"]
 
 # Where a copy of the user's files may lie: a snapshot, a cluster's worker, the emulator's code folder or unpacked package,
 # Lambda.
@@ -30,6 +30,7 @@ _FILES = (
     ": files that a script reads are not copied: pass what is in them as arguments, or name them in include = [...] "
     "(put them into a recording's folder code), and find them by Path(__file__).parent"
 )
+_NO_MODULE = re.compile(r"No module named '([^'.]+)")
 _ARGUMENTS = 160
 
 
@@ -54,9 +55,17 @@ def _is_own(file: str) -> bool:
     return top in names if names else top != "lbench"
 
 
-def file_hint(kind: str) -> str:
-    """The remedy where a user's code misses a file, to stand behind the error; empty for other types of errors."""
-    return _FILES if kind == "FileNotFoundError" else ""
+def missing_hint(kind: str, message: str) -> str:
+    """The remedy where a user's code misses a file or a module, to stand behind the error; empty for other errors."""
+    if kind == "FileNotFoundError":
+        return _FILES
+    missing = _NO_MODULE.match(message) if kind == "ModuleNotFoundError" else None
+    if missing is None:
+        return ""
+    return (
+        f": if {missing[1]} is a file of yours, name it: include = ['{missing[1]}.py'] (put it into a recording's folder "
+        "code); else install it and name it in requirements"
+    )
 
 
 def user_traceback(error: BaseException) -> str:

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from lbench.errors import InputError
+from lbench.workloads.recorded.values import is_library_file
 
 __all__ = [
     "OwnFiles",
@@ -35,7 +36,7 @@ OwnFiles = dict[str, bytes]  # by path below the root, with "/"
 def own_files(
     script: str | None, main: str | None, lines: Iterable[int], modules: Mapping[str, str], starts: Iterable[int] = ()
 ) -> OwnFiles:
-    """The script (as module `main`) and the modules of the user's that it has imported.
+    """The script (as module `main`), the modules of the user's that it has imported, and those that only its functions do.
 
     `lines`, `starts`: of `without_work`.
 
@@ -43,12 +44,18 @@ def own_files(
         InputError: one of them cannot be read, or they are too large.
     """
     files: OwnFiles = {}
+    roots: dict[Path, None] = {}
     for name, file in modules.items():
         path = Path(file)
         place = name.replace(".", "/")
         files[f"{place}/__init__.py" if path.name == "__init__.py" else f"{place}.py"] = _read(path)
+        depth = name.count(".") + (path.name == "__init__.py")
+        roots |= dict.fromkeys(path.parents[depth : depth + 1])
     if script is not None and main is not None:
-        files[f"{main.replace('.', '/')}.py"] = without_work(_read(Path(script)), lines, starts)
+        path = Path(script).resolve()  # where Python looks for what it imports, also where `script` is a link
+        files[f"{main.replace('.', '/')}.py"] = without_work(_read(path), lines, starts)
+        roots |= dict.fromkeys(path.parents[main.count(".") : main.count(".") + 1])
+    _add_imported(files, roots)
     for name in list(files):
         folder = Path(name).parent
         while str(folder) != ".":  # a namespace package; as a regular one it is found in the copy alone
@@ -60,6 +67,39 @@ def own_files(
             f"the script's own modules must be at most {_BYTES_LIMIT / 1e6:.0f} MB, got {size / 1e6:.0f} MB"
         )
     return dict(sorted(files.items()))
+
+
+def _add_imported(files: OwnFiles, roots: Iterable[Path]) -> None:
+    """Add the modules below `roots` that these files import: a pool's processes may do so where the script does not."""
+    waiting = list(files)
+    while waiting:
+        name = waiting.pop()
+        tree = _parsed(files[name])
+        package = (
+            name.removesuffix("/__init__.py").split("/") if name.endswith("/__init__.py") else name.split("/")[:-1]
+        )
+        for dotted in () if tree is None else _imported(tree, package):
+            place = "/".join(dotted)
+            places = (f"{place}.py", f"{place}/__init__.py")
+            if dotted[0] in sys.stdlib_module_names or any(one in files for one in places):
+                continue
+            found = next(((one, root / one) for root in roots for one in places if (root / one).is_file()), None)
+            if found is not None and not is_library_file(str(found[1])):
+                files[found[0]] = _read(found[1])
+                waiting.append(found[0])
+
+
+def _imported(tree: ast.Module, package: list[str]) -> Iterator[list[str]]:
+    """The names, in parts, of what a module in this package may import, wherever in it."""
+    for node in ast.walk(tree):
+        found: list[list[str]] = []
+        if isinstance(node, ast.Import):
+            found = [alias.name.split(".") for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else []
+            base = [*above, *(node.module.split(".") if node.module else [])]
+            found = [[*base, alias.name] for alias in node.names]
+        yield from (parts[:count] for parts in found for count in range(1, len(parts) + 1))
 
 
 def _read(path: Path) -> bytes:

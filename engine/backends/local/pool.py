@@ -19,7 +19,7 @@ from lbench.engine.backends.local.worker_process import Lane, WorkerProcess
 from lbench.engine.processes.child import describe_exit
 from lbench.engine.processes.guardian_client import Guard
 from lbench.errors import BackendError
-from lbench.workloads.own.tracebacks import file_hint
+from lbench.workloads.own.tracebacks import missing_hint
 
 __all__ = ["Pool"]
 
@@ -246,7 +246,8 @@ class Pool:
 
     def _is_ready(self, worker: WorkerProcess, why_not: str | None) -> None:
         if why_not is not None:
-            hint = file_hint(why_not.partition(":")[0]) if ":" in (self._preload or "") else ""
+            kind, _, message = why_not.partition(": ")
+            hint = missing_hint(kind, message) if ":" in (self._preload or "") else ""
             self._break(f"cannot set up a worker of {self._name}: {why_not}{hint}")
             return
         self._failed_starts[self._slots.index(worker)] = 0
