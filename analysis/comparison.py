@@ -201,12 +201,22 @@ def compare(runs: Iterable[RunView], bill: Bill, *, durations: bool = True) -> C
     return Comparison(list(summaries.values()), baseline)
 
 
-def _rounds(runs: list[RunView]) -> dict[str, tuple[int, int]]:
-    """The rounds of runs by id, with the number of their plan: a session may have measured one job several times."""
-    found: dict[str, tuple[int, int]] = {}
+_Round = tuple[int | str, int]
+
+
+def _rounds(runs: list[RunView]) -> dict[str, _Round]:
+    """The rounds of runs by id, with their plan: a session may have measured one job several times.
+
+    A plan that has ended is named by its comparison. Of runs without one, a round that comes twice is of another plan.
+    """
+    found: dict[str, _Round] = {}
     plan, seen = 0, set[tuple[str, int]]()
     for run in runs:
         if (number := run.planned.pair_round) is None or run.planned.warmup:
+            continue
+        if run.comparison is not None:
+            session, _, _ = run.id.rpartition("/")  # of several that were joined
+            found[run.id] = f"{session}/{run.comparison}", number
             continue
         if (run.planned.label, number) in seen:
             plan += 1
@@ -220,7 +230,7 @@ def _put_speedups(
     summaries: dict[str, Summary],
     groups: dict[str, list[RunView]],
     baseline: str,
-    rounds: dict[str, tuple[int, int]],
+    rounds: dict[str, _Round],
 ) -> None:
     """Speedups of all lines against the baseline's main line, and what they claim together."""
     base = summaries[baseline].main
@@ -248,7 +258,7 @@ def _put_speedups(
 
 
 def _speedup(
-    line: Line, against: list[RunView], runs: list[RunView], rounds: dict[str, tuple[int, int]]
+    line: Line, against: list[RunView], runs: list[RunView], rounds: dict[str, _Round]
 ) -> tuple[Line, Callable[[int], float]]:
     """A line with its speedup, and its test as a function of the number of comparisons."""
     bases = {rounds[run.id]: run for run in against if run.id in rounds}

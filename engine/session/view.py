@@ -69,6 +69,7 @@ class RunView:
         self.s3_put = 0
         self.s3_get = 0
         self.s3_bytes = 0  # put there
+        self.comparison: str | None = None  # the id of that which it belongs to, once all of its runs have ended
         self.interrupted = False  # its engine is gone and it has no end
         self.paused = False  # while its clock ran, by a person or because the engine or the machine stood still
 
@@ -240,6 +241,9 @@ class SessionView:
                     self.runs[event.run].paused = True
             case ComparisonEnded():
                 self.comparisons.append(event)
+                for name in event.runs:
+                    if name in self.runs:
+                        self.runs[name].comparison = event.id
             case SessionEnded():
                 self.end = event
             case _:

@@ -24,7 +24,15 @@ from lbench.analysis.comparison import (
 from lbench.analysis.statistics import CLAIM_LEVEL, Estimate
 from lbench.config.prices import rates
 from lbench.engine.cost.charges import CostItems, RunCost
-from lbench.engine.journal.events import Answered, EnvironmentSeen, RunEnded, RunStarted, Warned
+from lbench.engine.journal.events import (
+    Answered,
+    ComparisonEnded,
+    EnvironmentSeen,
+    RunEnded,
+    RunPlanned,
+    RunStarted,
+    Warned,
+)
 from lbench.engine.model import Answer, LambdaEnvironment, Pricing, Stage
 from lbench.engine.session.view import RunView, SessionView, fold
 
@@ -147,6 +155,29 @@ def test_rounds_of_a_second_plan_of_the_same_job_are_no_pairs_with_those_of_the_
         speedup = found[label].speedup
         assert speedup is not None and found[label].main.paired
         assert (speedup.count, speedup.interval) == (count, (pytest.approx(2.0), pytest.approx(2.0)))
+
+
+def test_backends_of_a_later_plan_are_no_pairs_with_the_baseline_of_an_earlier_one(
+    make_events: Callable[..., Any], flat_bill: Bill
+) -> None:
+    """Their rounds have the same numbers and lie apart: what changed in between would look like a difference in pairs."""
+    first = make_events({"sequential": [4.0, 4.1, 4.2], "processes": [2.0, 2.05, 2.1]}, **ALTERNATING)
+    again = make_events({"threads": [4.0, 4.1, 4.2], "sequential": [8.0, 8.2, 8.4]}, **ALTERNATING)
+    later = [msgspec.structs.replace(event, run=f"again-{event.run}") for event in again[1:-1]]
+
+    def ended(name: str, events: list[Any]) -> ComparisonEnded:
+        return ComparisonEnded(name, [one.run for one in events if isinstance(one, RunPlanned)], "count", 3, "3 rounds")
+
+    events = [*first[:-1], ended("c1", first), *later]
+    for more in ([], [ended("c2", later)]):  # the second is under way, and has ended
+        found = compare(fold([*events, *more]).runs.values(), flat_bill)
+        for label in ("processes", "threads"):
+            speedup = found[label].speedup
+            assert speedup is not None and found[label].main.paired
+            assert (speedup.count, speedup.interval) == (3, (pytest.approx(2.0), pytest.approx(2.0)))
+    alone = [event for event in later if event.run <= "again-r3"]  # without a baseline of its own
+    found = compare(fold([*first[:-1], ended("c1", first), *alone, ended("c2", alone)]).runs.values(), flat_bill)
+    assert not found["threads"].main.paired and found["processes"].main.paired
 
 
 def test_warm_up_runs_without_a_round_shift_no_pairs(make_session: Make, flat_bill: Bill) -> None:
