@@ -58,7 +58,7 @@ def test_what_cannot_be_fitted_is_refused_in_one_line(lbench: Lbench, home: Path
     (home / "torn.json").write_text('{"format": "lbench.session", "version": 1, "runs": [')
     for args, message in (
         (("last",), "no finished run on AWS Lambda to calibrate with: the backends here are simulated"),
-        (("last", "--backend", "simulated"), "at least 5 cold starts, got 3"),
+        (("last", "--backend", "simulated"), "must be at least 5, got 3"),
         (("sebs_120.csv",), "calibrate reads sessions of lbench. Public recordings"),
         (("torn.json",), "is not an lbench session, or is torn"),
         (("last", "--backend", "threads"), "--backend must be one of"),

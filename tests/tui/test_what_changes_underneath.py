@@ -102,7 +102,7 @@ def test_an_engine_that_ends_while_a_viewer_is_behind_is_reported_without_a_cras
         frame = feed.frame(0.0005)
         if frame.state == "lost":
             break
-    assert frame.state == "lost" and "the engine has gone" in str(frame.problem)
+    assert frame.state == "lost" and "the engine has died" in str(frame.problem)
 
 
 async def test_an_engine_that_dies_after_its_last_run_leaves_the_answer_on_line_2(
