@@ -121,7 +121,7 @@ def sizes_for(job: Job, memory_mb: int | None) -> list[int]:
     """Sizes of a function that the tasks fit into."""
     if memory_mb is not None:
         if job.peak_mb > memory_mb:
-            raise InputError(f"a task uses {job.peak_mb:,} MB here, and --memory is {memory_mb:,} MB: give it more")
+            raise InputError(f"--memory must be at least {job.peak_mb:,} MB, which a task uses here, got {memory_mb:,}")
         return [memory_mb]
     least = min(job.peak_mb * HEADROOM, max(job.peak_mb, _SIZES_MB[-1]))
     fitting = [size for size in _SIZES_MB if size >= least]

@@ -226,7 +226,7 @@ def test_memory_that_tasks_use_is_never_more_than_the_function_has() -> None:
 
     assert sizes(9_000) == sizes(10_240) == [10_240]
     assert sizes(200, 200) == [200]
-    with pytest.raises(InputError, match="a task uses 201 MB here, and --memory is 200 MB: give it more"):
+    with pytest.raises(InputError, match="--memory must be at least 201 MB, which a task uses here, got 200"):
         sizes(201, 200)
     with pytest.raises(InputError, match="a task uses 10,241 MB here, and Lambda has 10,240 MB at most"):
         sizes(10_241)
