@@ -41,10 +41,13 @@ def check_writable(path: Path, option: str) -> None:
     Raises:
         InputError: the file cannot be written; the message says why.
     """
-    folder = path.absolute().parent
-    if not is_folder(folder):
-        raise InputError(f"{option} {path}: the folder {folder} does not exist")
     try:
+        target = Path(os.path.realpath(path))  # what is written is what a link leads to
+        folder = target.parent
+        if target.is_symlink():
+            raise InputError(f"{option} {path} is a link that leads to itself: name another file")
+        if not is_folder(folder):
+            raise InputError(f"{option} {path}: the folder {folder} does not exist")
         if path.is_dir():
             raise InputError(f"{option} {path} is a folder: name a file in it")
         if path.exists() and not os.access(path, os.W_OK):
@@ -68,7 +71,7 @@ def write(path: Path, content: bytes) -> None:
         if path.exists() and not path.is_file():
             path.write_bytes(content)
             return
-        target = path.resolve()  # through a link, not over it
+        target = Path(os.path.realpath(path))  # through a link, not over it
         mode = target.stat().st_mode & 0o777 if target.exists() else 0o666 & ~_umask()
         write_whole(target, content, mode=mode)
     except OSError as error:

@@ -173,6 +173,16 @@ def test_a_folder_is_no_output(home: Path) -> None:
     assert result.exit_code == 2 and "is a folder" in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("leads_to", "why"), [("a.json", "a link that leads to itself"), ("none/b.json", "none does not exist")]
+)
+def test_a_link_that_leads_nowhere_is_found_before_the_run(home: Path, leads_to: str, why: str) -> None:
+    (home / "a.json").symlink_to(home / leads_to)
+    result = run("run", "probe", "-o", "a.json")
+    assert result.exit_code == 2 and why in result.stderr and result.stderr.count("\n") == 1
+    assert (home / "a.json").is_symlink()
+
+
 def test_a_full_disk_is_found_before_the_run(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import errno
     import tempfile
