@@ -250,7 +250,7 @@ _OF_BACKENDS = (
 
 
 def _refuse_idle(plan: Plan, options: dict[str, Any]) -> None:
-    """Refuse an option that no chosen backend knows: it would be ignored without a word."""
+    """Refuse an option that nothing of the plan knows: it would be ignored without a word."""
     from lbench.analysis.format import listed
     from lbench.engine.backends import catalog
     from lbench.errors import InputError
@@ -263,6 +263,8 @@ def _refuse_idle(plan: Plan, options: dict[str, Any]) -> None:
         option = f"--{name.replace('_', '-')}"
         choose = "it" if len(known) == 1 else "one"
         raise InputError(f"{option} is for {listed(known)}: choose {choose} with -b, or leave {option} out")
+    if options.get("for") is not None and plan.repeats != "auto":
+        raise InputError("--for is for --repeats auto: leave --for out, or pass --repeats auto")
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -26,6 +26,7 @@ BAD = [
         "run probe -b processes --memory 885",
         "--memory is for emulated, lambda and simulated: choose one with -b, or leave --memory out",
     ),
+    ("run probe --repeats 3 --for 5", "--for is for --repeats auto: leave --for out, or pass --repeats auto"),
     ("run probe -b threads --region eu-west-1", "--region is for emulated, lambda and simulated: choose one"),
     ("run probe -b threads --arch arm64", "--arch is for emulated, lambda and simulated: choose one"),
     ("run probe -b threads --client aioboto3", "--client is for emulated and lambda: choose one"),
