@@ -269,8 +269,8 @@ def _loop_lag(group: _Group) -> str | None:
     if not lags or max(lags) <= MOST_LOOP_LAG_MS:
         return None
     return (
-        f"the driver was up to {max(lags):.0f} ms late (p99 of the worst run): it shares the cores with the work and with "
-        "other processes; times of single invocations are uncertain by as much"
+        f"the driver was up to {max(lags):.0f} ms late in the worst run (its latest 1 % left out): it shares the cores "
+        "with the work and with other processes; times of single invocations are uncertain by as much"
     )
 
 

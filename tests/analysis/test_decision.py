@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from lbench.analysis.comparison import Bill, Comparison, Summary, compare
-from lbench.analysis.decision import Decision, decide
+from lbench.analysis.decision import Decision, decide, shared_cores_note
 from lbench.engine.session.view import SessionView
 from lbench.tui.widgets.cost import _break_even
 
@@ -82,3 +82,16 @@ def test_a_cluster_that_is_paid_by_the_hour_is_not_the_machine_that_would_be_ren
     priced = [msgspec.structs.replace(one, priced_by_worker=one.label == "processes") for one in found.summaries]
     decision = made(decide(msgspec.structs.replace(found, summaries=priced), Decimal("2000")))
     assert not decision.can_do
+
+
+def test_emulated_environments_share_the_cores_that_there_are(compared: Compared) -> None:
+    found = compared({"sequential": [4.0], "emulated": [2.0]})
+    (emulated,) = [one for one in found.summaries if one.label == "emulated"]
+
+    def note(capacity: int | None, cores: float | None) -> str | None:
+        return shared_cores_note(msgspec.structs.replace(emulated, capacity=capacity), cores)
+
+    assert note(3, 2.0) == "3 environments share this machine's 2 cores here; AWS gives each its own"
+    assert note(1, 0.4) == "1 environment shares this machine's 1 core here; AWS gives each its own"
+    assert note(None, 2.0) is None and note(3, None) is None
+    assert shared_cores_note(msgspec.structs.replace(emulated, origin="measured", capacity=3), 2.0) is None

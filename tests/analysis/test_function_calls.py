@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from lbench.analysis.comparison import compare
@@ -61,6 +62,14 @@ def test_cold_and_warm_calls_are_separate_and_errors_are_samples() -> None:
     assert calls.warm.duration_p50_ms == 4.0 and calls.errors == {"ValueError": 1}
     assert calls.warm.duration_p99_ms is None and calls.cold.init_p99_ms is None  # it would be the longest
     assert (calls.billed_ms, calls.memory_mb, calls.max_memory_mb) == (222, 512, 90)
+
+
+def test_calls_of_warm_up_runs_and_of_runs_that_never_began_are_in_no_figure() -> None:
+    warmup, planned = run_of(COLD | {"billed_ms": 9_000}, ERROR), run_of()
+    warmup.planned = msgspec.structs.replace(warmup.planned, warmup=True)
+    planned.started = None
+    assert calls_of([warmup, planned, run_of(WARM)]) == calls_of([run_of(WARM)])
+    assert calls_of([warmup, planned]) == calls_of([])
 
 
 def test_calls_have_the_median_of_their_round_trips_and_of_what_was_billed() -> None:

@@ -391,8 +391,8 @@ def test_some_cold_starts_in_warm_repeats_are_named(of_times: Of, make_session: 
         (20.0, None),
         (
             20.6,
-            "sequential: the driver was up to 21 ms late (p99 of the worst run): it shares the cores with the work and with "
-            "other processes; times of single invocations are uncertain by as much",
+            "sequential: the driver was up to 21 ms late in the worst run (its latest 1 % left out): it shares the cores "
+            "with the work and with other processes; times of single invocations are uncertain by as much",
         ),
     ],
 )
