@@ -257,10 +257,15 @@ def _drift(group: _Group) -> str | None:
     return f"repeats became {way}, by {percent_text(abs(found.change))} from first to last; {remedy}{order}"
 
 
+def _measured(group: _Group) -> _Group:
+    """The runs whose times are in figures, or would be: what disturbs a warm-up run disturbs none."""
+    return [run for run in group if not run.planned.warmup]
+
+
 def _loop_lag(group: _Group) -> str | None:
     lags = [
         lag
-        for run in group
+        for run in _measured(group)
         if not run.paused
         and run.ended is not None
         and run.ended.driver is not None
@@ -277,7 +282,7 @@ def _loop_lag(group: _Group) -> str | None:
 def _driver_share(group: _Group) -> str | None:
     shares = [
         run.ended.driver.cpu_s / run.makespan_s
-        for run in group
+        for run in _measured(group)
         if run.ended is not None and run.ended.driver is not None and run.makespan_s
     ]
     if not shares or max(shares) <= MOST_DRIVER_SHARE:
@@ -290,7 +295,7 @@ def _driver_share(group: _Group) -> str | None:
 
 def _idle_lanes(group: _Group) -> str | None:
     """Lanes (workers, environments) without a task although tasks wait; while environments start, that is no fault."""
-    shares = [(share, run) for run in group if not is_cold(run) and (share := idle_share(run)) is not None]
+    shares = [(share, run) for run in _measured(group) if not is_cold(run) and (share := idle_share(run)) is not None]
     worst, run = max(shares, key=lambda pair: pair[0], default=(0.0, None))
     if run is None or worst <= MOST_IDLE_SHARE:
         return None
@@ -308,7 +313,8 @@ def _small_tasks(group: _Group) -> str | None:
     """Tasks that take so little that their hand-over counts, and the batch that mends it."""
     computed, other, tasks, places = [], [], 0, 1
     lanes_s = []  # a run's lane-seconds for each of its tasks
-    for run in [run for run in group if not is_cold(run)] or group:
+    measured = _measured(group)
+    for run in [run for run in measured if not is_cold(run)] or measured:
         columns = run.columns
         if run.status != "ok" or run.started is None or not run.has_answer or (columns["batch"] > 0).any():
             continue

@@ -787,6 +787,33 @@ def test_what_batches_gain_is_shown_by_warm_repeats_where_there_are_some(make_se
     assert warned(view)["small_tasks"].endswith(" about 2.4× as fast")
 
 
+def test_what_disturbed_a_warm_up_run_disturbs_no_figure(make_events: Any) -> None:
+    """Driver, lanes and tasks of the first run are as bad as can be: it is warned about only where it counts."""
+
+    def found(warmup: int) -> set[str]:
+        rows = _tasks(0.4, 0.0006)
+        events = make_events({"processes": [0.4] * 7}, warmup=warmup, invocations=rows, started={"capacity": 2})
+        for at, event in enumerate(events):
+            if isinstance(event, RunEnded) and event.run == "r1":
+                events[at] = msgspec.structs.replace(event, driver=Driver(0.3, 0, 0, 0, 50.0, 90.0))
+            elif isinstance(event, Returned) and event.run != "r1":  # tasks that are long, begun at once
+                events[at] = msgspec.structs.replace(event, compute_ms=400.0, returned_s=0.4, started_s=0.0)
+            elif isinstance(event, Returned):
+                events[at] = msgspec.structs.replace(event, started_s=0.3, finished_s=0.301)
+        return warned(fold(events)).keys() & {"loop_lag", "driver_share", "idle_lanes", "small_tasks"}
+
+    assert found(0) == {"loop_lag", "driver_share", "idle_lanes"}
+    assert found(1) == set()
+
+
+def test_tasks_of_a_warm_up_run_are_not_called_too_small(make_events: Any) -> None:
+    def found(warmup: int) -> bool:
+        events = make_events({"sequential": [0.2]}, warmup=warmup, invocations=_tasks(0.4, 0.0006))
+        return "small_tasks" in warned(fold(events))
+
+    assert found(0) and not found(1)
+
+
 @pytest.mark.parametrize("compute_ms", [12.0, 500.0])
 def test_tasks_of_95_percent_efficiency_are_large_enough(of_times: Of, compute_ms: float) -> None:
     assert "small_tasks" not in of_times([0.2] * 6, invocations=_tasks(compute_ms, 0.0006))
