@@ -6,7 +6,9 @@ import errno
 
 from lbench.engine.backends.base import Failure
 from lbench.workloads.model import Task
+from lbench.workloads.own.importer import is_pinned
 from lbench.workloads.own.tracebacks import RECORDED, call_text, missing_hint, place_in
+from lbench.workloads.whole.tasks import WHOLE_TASK
 
 __all__ = ["failure_line", "failures_line", "user_call"]
 
@@ -25,13 +27,14 @@ def user_call(task: Task) -> str | None:
 def failure_line(task: Task, index: int, tries: str, failure: Failure) -> str:
     """One line: "task 3, simulate(seed=3), failed: ValueError: too small (mine.py, line 12 in simulate)"."""
     call = user_call(task)
-    if call is None:
-        return f"task {index} failed{tries}: {failure.type}: {failure.message}"
+    what = f"task {index}, {call}, failed{tries}" if call else f"task {index} failed{tries}"
+    if call is None and not (task.function == WHOLE_TASK and is_pinned(task.arguments["workload"])):
+        return f"{what}: {failure.type}: {failure.message}"
     place = place_in(failure.log_tail)
     where = f" ({place})" if place else ""
     no_system_call = failure.type == "OSError" and failure.message.startswith(f"[Errno {errno.ENOSYS}]")
     hint = _SEMAPHORES if no_system_call else missing_hint(failure.type, failure.message)
-    return f"task {index}, {call}, failed{tries}: {failure.type}: {failure.message}{where}{hint}"
+    return f"{what}: {failure.type}: {failure.message}{where}{hint}"
 
 
 def failures_line(failed: list[str], tasks: int) -> str:

@@ -20,7 +20,7 @@ _OWN_FRAME = re.compile(r'File "([^"/<][^"]*\.py)", line (\d+),? in (\S+)')
 # Frames of lbench's between a worker and a user's function, with the lines of code below them.
 _PLUMBING = re.compile(
     r' *File "(?:<frozen runpy>|(?:[^"]*/)?lbench/(?:engine/backends/local/worker|'
-    r'workloads/(?:encoding|own/argument_types|recorded/tasks))\.py)"'
+    r'workloads/(?:encoding|(?:own|recorded|whole)/\w+))\.py)"'
     r", line \d+.*\n(?: {4}.*\n)*"
 )
 _CRASH = "Stack (most recent call first):"  # what an interpreter that crashes writes above its innermost frame

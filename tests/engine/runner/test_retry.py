@@ -155,6 +155,12 @@ TRACEBACK = 'Traceback\n  File "mine.py", line 9, in fit\nValueError: no'
             TRACEBACK,
             "task 4, fit(3, n=2), failed twice: Boom: no (mine.py, line 9 in fit)",
         ),
+        (
+            Task("whole.run", workload="/cache/own/" + "0" * 32 + "/mine:fit"),
+            TRACEBACK,
+            "task 4 failed twice: Boom: no (mine.py, line 9 in fit)",
+        ),
+        (Task("whole.run", workload="mandelbrot"), TRACEBACK, "task 4 failed twice: Boom: no"),
     ],
 )
 def test_a_failed_call_of_the_users_own_is_named_with_its_place(task: Task, log_tail: str | None, text: str) -> None:
