@@ -34,7 +34,7 @@ from lbench.cli.html.cells import Cell, Section, ms_cell, seconds_cell, times_ce
 from lbench.cli.html.figure import Figure
 from lbench.cli.html.job_figures import job_figures
 from lbench.cli.html.sweep_figures import sweep_figures
-from lbench.cli.html.tuning import is_tuning, tuning_section
+from lbench.cli.html.tuning import TUNED, is_tuning, tuning_section
 from lbench.engine.billing.bill import run_bill, run_cost_of
 from lbench.engine.cost.format import usd_short
 from lbench.engine.session.view import RunView, SessionView
@@ -84,14 +84,17 @@ def content_of(sessions: Sequence[tuple[str, SessionView]]) -> Content:
         answer += comparison_sentences(compared)
         sections += [_compared_section(job, compared) for job in compared.jobs if any(row.effect for row in job.rows)]
     found = _swept(views, caveats)
+    several = len({(one.workload, one.axis) for one in found}) > 1 or len(_workloads(views)) > 1 or compared is not None
     for number, scaling in enumerate(found):
-        answer.append(scaling_sentence(scaling))
+        subject = f"{scaling.workload} along {scaling.axis}: " if several else ""
+        answer.append(f"{subject}{scaling_sentence(scaling)}")
         sections.append(_sweep_section(scaling, f"sweep{number + 1}"))
     if laws := law_lines(found):
         sections.append(Section(title="Scaling along workers", facts="", sentences=tuple(laws)))
     for number, view in enumerate(views):
         if (tuning := tuning_section(view, f"tune{number + 1}")) is not None:
-            answer += tuning.sentences
+            subject = f"{tuning.title.removesuffix(TUNED)}: " if several or found else ""
+            answer += [f"{subject}{sentence}" for sentence in tuning.sentences]
             sections.append(tuning)
     for name, view in sessions:
         if called := [run for run in view.started_runs if not run.has_answer]:

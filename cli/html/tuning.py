@@ -13,8 +13,9 @@ from lbench.engine.billing.bill import run_bill
 from lbench.engine.journal.events import RunPlanned
 from lbench.engine.session.view import SessionView
 
-__all__ = ["is_tuning", "tuning_section"]
+__all__ = ["TUNED", "is_tuning", "tuning_section"]
 
+TUNED = ": memory and tasks"  # how the section's title ends
 _HEAD = ("memory", "tasks", "runs", "makespan", "cold", "CV", "dollars a run", "front")
 
 
@@ -32,7 +33,7 @@ def tuning_section(view: SessionView, prefix: str) -> Section | None:
     planned = runs[0].planned
     given = [f"{name} {value}" for name, value in planned.params.items() if value is not None]
     return Section(
-        title=f"{planned.workload} on {planned.label}: memory and tasks",
+        title=f"{planned.workload} on {planned.label}{TUNED}",
         facts=" · ".join([*given, f"seed {planned.seed}"]),
         sentences=(tuning_sentence(found, planned.label, planned.origin),),
         head=_HEAD,

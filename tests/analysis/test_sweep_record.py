@@ -223,3 +223,11 @@ def test_a_document_with_equal_ids_or_a_negative_makespan_is_damaged(tmp_path: P
             with pytest.raises(SessionFileError) as refused:
                 read(str(path))
             assert str(refused.value) == f"{path} is damaged: {why}"
+
+
+def test_of_several_sweeps_in_a_report_each_answer_says_what_was_swept() -> None:
+    points = [({"n": n}, {"processes": [n * 1.0] * 6, "threads": [n * 2.0] * 6}) for n in (1, 2, 4)]
+    one, other = (sweep_session(points, identity=name, workload=name, sweep_id=name) for name in ("probe", "kmeans"))
+    assert content_of([("a", one)]).answer[0].startswith("processes win from n 1")
+    answer = content_of([("a", one), ("b", other)]).answer
+    assert [text.partition(": ")[0] for text in answer] == ["probe along n", "kmeans along n"]
