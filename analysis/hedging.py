@@ -78,8 +78,9 @@ def _lost_bill(run: RunView, rows: NDArray[np.int64]) -> cost.RunCost | None:
 
 
 def hedging_lines(runs: Iterable[RunView]) -> list[str]:
-    """A sentence for each backend of these runs that duplicated tasks."""
-    found = {label: (group, hedges_of(group)) for label, group in by_label(runs).items()}
+    """A sentence for each backend of these runs that duplicated tasks, without its warm-up runs."""
+    measured = by_label(run for run in runs if not run.planned.warmup)
+    found = {label: (group, hedges_of(group)) for label, group in measured.items()}
     return [
         hedges_sentence(label, hedges, sum(run.known_tasks for run in group))
         for label, (group, hedges) in found.items()

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import msgspec
 import pytest
 
-from lbench.analysis.hedging import Hedges, hedges_of, hedges_sentence
+from lbench.analysis.hedging import Hedges, hedges_of, hedges_sentence, hedging_lines
 from lbench.config.prices import rates
 from lbench.engine.cost import charges as cost
 from lbench.engine.journal.events import Dispatched, Returned, RunPlanned, RunStarted, StageStarted
@@ -55,6 +56,16 @@ def test_a_losing_duplicate_saves_nothing_and_costs_something():
     hedges = hedges_of([run(*PLAIN, (18, None, 0.0, "ok", 3.0, 3000), (18, 18, 2.0, "superseded", 3.0, None))])
     assert (hedges.tasks, hedges.won, hedges.saved_s) == (1, 0, 0.0)
     assert hedges.usd == cost.invocation_usd(EAST, 1000, 1769).usd
+
+
+def test_what_a_warm_up_run_duplicated_is_in_no_sentence():
+    warmup, measured = (
+        run(*PLAIN, (18, None, 0.0, "superseded", 9.0, 9000), (18, 18, 2.0, "ok", 3.0, 1000)) for _ in range(2)
+    )
+    warmup.planned = msgspec.structs.replace(warmup.planned, warmup=True)
+    assert hedging_lines([warmup]) == []
+    (line,) = hedging_lines([warmup, measured])
+    assert [line] == hedging_lines([measured]) and "1 of 20 tasks duplicated" in line
 
 
 def test_the_sentence_has_counts_time_and_cost():
