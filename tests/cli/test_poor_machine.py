@@ -54,8 +54,10 @@ def test_few_open_files_are_one_line_with_the_number_that_is_needed(home: Path) 
     assert "raise it with `ulimit -n 260`, or lower --concurrency" in lines[0]
 
 
-def test_doctor_names_what_a_run_would_refuse(home: Path, tmp_path: Path) -> None:
+def test_doctor_names_what_a_run_would_refuse(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Too few open files, and a folder that is too long for a socket: in the words of the run that fails."""
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")  # doctor does not ask AWS then
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
 
     def few() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
