@@ -34,6 +34,7 @@ __all__ = [
 
 HEADING_CELLS = 7  # of a heading, besides its title and its measure
 _TOGETHER = re.compile(r"(?<=\d) (?=(?:%|s|ms|µs|min|MB|KB|GB)(?![\w.]))")  # a number and its unit stay on one line
+_NUMBER = re.compile(r"(?<![\w/.-])[$(]*\d[\d.,–]*+(?![-/\w])")  # but no part of a name, a date or a path
 FIXED = "\u00a0"  # a space that no line breaks at; `wrapped` and `sentence_lines` draw it as any other
 _REPEATED = 40  # characters of a value that a message repeats
 Piece = tuple[str, str]  # text and role; a role may end in "!" for bold: ("1.94×", "bright!")
@@ -52,6 +53,15 @@ def width_of(pieces: Iterable[Piece]) -> int:
     return sum(cell_len(text) for text, _ in pieces)
 
 
+def _cut(text: str, width: int) -> str:
+    """The beginning of a text that is wider, with an ellipsis. A number is left out as a whole: a part of it is another."""
+    kept = set_cell_size(text, width - 1)
+    for number in _NUMBER.finditer(text):
+        if number.start() < len(kept) < number.end():
+            kept = kept[: number.start()]
+    return kept + "…"
+
+
 def clipped(pieces: Iterable[Piece], width: int) -> list[Piece]:
     """The pieces cut to a width, with an ellipsis."""
     kept: list[Piece] = []
@@ -62,10 +72,10 @@ def clipped(pieces: Iterable[Piece], width: int) -> list[Piece]:
             continue
         if size > left:
             if left > 0:
-                kept.append((set_cell_size(text, left - 1) + "…", role))
+                kept.append((_cut(text, left), role))
             elif kept:
                 last, last_role = kept[-1]
-                kept[-1] = (set_cell_size(last, cell_len(last) - 1) + "…", last_role)
+                kept[-1] = (_cut(last, cell_len(last)), last_role)
             return kept
         kept.append((text, role))
         left -= size

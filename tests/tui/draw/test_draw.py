@@ -246,3 +246,20 @@ def test_a_line_breaks_before_a_word_of_another_role_and_never_within_a_word_of_
         lines = ["".join(part for part, _ in one) for one in wrapped(pieces, width, 9)]
         assert " ".join(line.strip() for line in lines) == text and max(map(len, lines)) <= width
         assert not any(line.startswith(";") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("text", "width", "shown"),
+    [
+        ("29 of 30 runs · 2,917 invocations", 20, "29 of 30 runs · …"),
+        ("29 of 30 runs · 2,917 invocations", 23, "29 of 30 runs · 2,917 …"),
+        ("emulated 0.36× (0.14–0.62)", 11, "emulated …"),
+        ("emulated 0.36× (0.14–0.62)", 15, "emulated 0.36×…"),
+        ("emulated 0.36× (0.14–0.62)", 20, "emulated 0.36× …"),
+        ("sessions/20261129-222321-b877", 20, "sessions/20261129-2…"),
+        ("of 2026-11-29 22:16", 10, "of 2026-1…"),
+        ("$0.0033 a run", 5, "…"),
+    ],
+)
+def test_a_number_is_cut_nowhere_within_it(text: str, width: int, shown: str) -> None:
+    assert "".join(part for part, _ in clipped([(text, "text")], width)) == shown
