@@ -135,7 +135,7 @@ class ExploreScreen(LbenchScreen[None]):
             *self.size,
             sliders=len(self.scene.sliders),
             backends=len(self.exploring.backends),
-            replay=self._looking_at_record(),
+            replay=self._looking_at_record() and is_record(self.host.feed),  # an engine that still ends has no replay
         )
         for part in self.query(Lines):
             place = regions.get(part.id or "")

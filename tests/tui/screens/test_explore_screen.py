@@ -116,6 +116,17 @@ async def test_a_record_can_be_replayed_and_its_keys_are_not_those_of_exploring(
         assert app.screen is app.bench  # it leads to its screen once
 
 
+async def test_a_session_whose_engine_is_still_there_has_no_replay(
+    app_of: App, explored: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(RecordedFeed, "kind", "still")  # as one that is attached to, it can be followed alone
+    app = app_of(RecordedFeed.of(explored))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await wait_until_drawn(app, pilot)
+        assert isinstance(app.screen, ExploreScreen)
+        assert not app.screen.query_one("#replay").display
+
+
 async def test_no_blocks_of_an_update_that_was_overtaken_stay_on_the_screen(app_of: App, explored: Path) -> None:
     feed = RecordedFeed.of(explored, speed=1e-6)
     app = app_of(feed)
