@@ -109,11 +109,15 @@ class InputQueue:
                 screen, work = self._top_screen, set(self._work)
                 self._answer_due = True
                 if work:
-                    await asyncio.wait(work)
+                    due = asyncio.ensure_future(asyncio.wait(work))
                 elif isinstance(screen, AnswersInputs):
-                    await screen.answered()
+                    due = asyncio.ensure_future(screen.answered())
                 else:
                     break
+                await asyncio.wait({due}, timeout=0)
+                if not due.done():
+                    self._let_out()
+                await due
                 self._answer_due = False
                 await self._settle()
                 if screen is self._top_screen and not (work or self._work):
@@ -125,6 +129,17 @@ class InputQueue:
             if not self._waiting:
                 return
             self._admitted = self._next()
+            self._app.post_message(self._admitted)
+
+    def _let_out(self) -> None:
+        """Hand on an Escape that came before the wait for an answer began; what was typed before it is dropped."""
+        keys = [getattr(event, "key", "") for event in self._waiting]
+        if _WAY_OUT in keys:
+            for _ in range(keys.index(_WAY_OUT)):
+                self._waiting.popleft()
+            self._admitted = self._waiting.popleft()
+            for task in self._work:
+                task.cancel()
             self._app.post_message(self._admitted)
 
     def _next(self) -> events.Event:

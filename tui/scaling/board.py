@@ -119,9 +119,15 @@ _ORIGINS = {"emulated": "emulated here", "simulated": "simulated", "predicted": 
 
 
 def point_lines(
-    scaling: Scaling, place: float, hidden: frozenset[str], selected: str | None, width: int
+    scaling: Scaling,
+    place: float,
+    hidden: frozenset[str],
+    selected: str | None,
+    width: int,
+    *,
+    measuring: bool = False,
 ) -> list[list[Piece]]:
-    """A line for each series at one place: key, name, makespan, speedup, dollars."""
+    """A line for each series at one place: key, name, makespan, speedup, dollars. `measuring`: a sweep is under way."""
     rows: list[list[Piece]] = []
     names = max((len(one.name) for one in scaling.series), default=1)
     points = [point for one in scaling.series if (point := one.at(place)) is not None]
@@ -140,7 +146,7 @@ def point_lines(
             line.append(("not predicted" if one.origin == "predicted" else "not measured yet", "quiet"))
         elif point.makespan_s is None:
             why = f"✘ {point.error or 'no right answer'}"
-            halted = "■ paused" if point.paused else "■ stopped"
+            halted = "■ paused" if point.paused else "▶ being measured" if measuring else "■ stopped"
             line.append((why, "wrong") if point.failed else (halted, "quiet"))
         else:
             cells: list[list[Piece]] = [

@@ -195,15 +195,20 @@ class ScalingScreen(ReadingScreen[None]):
         seed = f"{self._progress} · seed {swept.seed}" if self._progress else f"seed {swept.seed}"
         title = title_of(scaling, swept.repeats, self.size.width - len(seed) - _AROUND)
         self.query_one(Title).show([("scaling · ", "quiet"), (title, "text")], [(seed, "quiet")])
-        sentence: list[Piece] = [(scaling_sentence(scaling), "text")]
+        measured = any(point.makespan_s for one in scaling.series for point in one.points)
+        waits = not measured and bool(self._progress)  # nothing was compared yet, and something will be
+        sentence: list[Piece] = [("the first point is being measured", "quiet")]
+        if not waits:
+            sentence = [(scaling_sentence(scaling), "text")]
         if failures := self.host.sweep.failures if self.host.sweep is not None else {}:
             sentence += [(f" ✘ {point}: {why}", "wrong") for point, why in failures.items()]
         self.query_one(Answer).show([(self._problem, "wrong")] if self._problem else sentence)
         for one, title in _MEASURES.items():
             curves = curves_of(scaling, one, self._hidden, selected)
             some = any(curve.spots for curve in curves.curves)
+            none = "nothing is charged" if measured else "no point is measured yet"
             self.query_one(f"#chart-{one}", Chart).show(
-                title if some else f"{title}: nothing is charged",
+                title if some else f"{title}: {none}",
                 curves if some else None,
                 log=self._log,
                 cursor=place,
@@ -227,7 +232,7 @@ class ScalingScreen(ReadingScreen[None]):
         self.query_one("#point", Rows).show(
             f"at {axis_text(scaling, place)}",
             f"point {self._place + 1} of {len(scaling.places)}",
-            lambda width: point_lines(scaling, place, self._hidden, selected, width),
+            lambda width: point_lines(scaling, place, self._hidden, selected, width, measuring=bool(self._progress)),
         )
 
     def _show_tuned(self, swept: Swept, scaling: Scaling) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import click
 import msgspec
 import pytest
+from textual import events
 
 from lbench.cli.plan_options import plan_of_options, plan_options
 from lbench.engine.journal.events import RunPlanned
@@ -312,6 +313,31 @@ async def test_a_file_that_takes_its_time_holds_up_nothing_and_only_the_last_pat
         screen.action_leave()
         await pilot.pause()
         assert app.screen is app.bench
+
+
+async def test_escape_right_behind_enter_gives_up_the_file_too(
+    app_of: AppOf, monkeypatch: pytest.MonkeyPatch, started: list[Plan]
+) -> None:
+    may_end = threading.Event()
+
+    def endless(typed: str) -> OwnWorkload:
+        assert may_end.wait(60)
+        return OwnWorkload(typed, problem="it did not end")
+
+    app = app_of()
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = await opened(pilot)
+        with monkeypatch.context() as patched:
+            patched.setattr(setup_form, "read_own", endless)
+            for key, character in (("a", "a"), ("enter", "\r"), ("z", "z"), ("escape", None), ("b", "b")):
+                app.post_message(events.Key(key, character))
+            async with asyncio.timeout(60):
+                while (
+                    path_of(screen).value != "ab"
+                ):  # what stands before Escape is dropped, and what is behind it is not
+                    await pilot.pause(0.01)
+        assert app.screen is screen and not started
+        may_end.set()
 
 
 async def test_a_file_that_never_ends_keeps_nobody_from_editing_its_path(

@@ -7,6 +7,7 @@ import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -229,6 +230,28 @@ async def test_points_appear_as_they_are_measured(app_of: AppOf, swept: Swept) -
         app.tick()
         await pilot.pause()
         assert screen.scaling.places == (1, 2, 4)
+
+
+@pytest.mark.parametrize("under_way", [True, False])
+async def test_a_point_that_is_measured_is_neither_stopped_nor_wrong_nor_free(
+    under_way: bool, app_of: AppOf, swept: Swept, screen_text: ScreenText
+) -> None:
+    folder = swept(places=(1,), whole=False)
+    journal = folder / "events.jsonl"
+    begun = (b'"event":"session"', b'"event":"planned"', b'"event":"started"')
+    lines = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join([lines[0], *(line for line in lines[1:] if any(one in line[:40] for one in begun))]))
+    app = app_of(RecordedFeed.of(folder))
+    if under_way:
+        app.sweep = SimpleNamespace(progress="point 1 of 4: n_trees=1", failures={}, over=True)  # type: ignore[assignment]
+    async with app.run_test(size=(120, 40)) as pilot:
+        app.tick()
+        await opened(pilot)
+        shown = screen_text(app)
+    assert ("the first point is being measured" in shown) == under_way
+    assert ("▶ being measured" in shown) == under_way == ("■ stopped" not in shown)
+    assert ("no run has a right answer" in shown) != under_way
+    assert "makespan, s: no point is measured yet" in shown and "nothing is charged" not in shown
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 60)])
