@@ -108,6 +108,7 @@ class InputQueue:
             while not self._dropping:
                 screen, work = self._top_screen, set(self._work)
                 self._answer_due = True
+                due: asyncio.Future[Any]
                 if work:
                     due = asyncio.ensure_future(asyncio.wait(work))
                 elif isinstance(screen, AnswersInputs):

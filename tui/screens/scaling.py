@@ -196,9 +196,9 @@ class ScalingScreen(ReadingScreen[None]):
         title = title_of(scaling, swept.repeats, self.size.width - len(seed) - _AROUND)
         self.query_one(Title).show([("scaling · ", "quiet"), (title, "text")], [(seed, "quiet")])
         measured = any(point.makespan_s for one in scaling.series for point in one.points)
-        waits = not measured and bool(self._progress)  # nothing was compared yet, and something will be
+        begins = not measured and bool(self._progress)  # nothing was compared yet, and something will be
         sentence: list[Piece] = [("the first point is being measured", "quiet")]
-        if not waits:
+        if not begins:
             sentence = [(scaling_sentence(scaling), "text")]
         if failures := self.host.sweep.failures if self.host.sweep is not None else {}:
             sentence += [(f" ✘ {point}: {why}", "wrong") for point, why in failures.items()]
