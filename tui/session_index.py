@@ -14,7 +14,7 @@ import msgspec
 
 from lbench.analysis.comparison import compare
 from lbench.analysis.format import ratio_text, times_interval_text
-from lbench.config.folders import cache_folder
+from lbench.config.folders import cache_folder, is_there
 from lbench.engine.billing.bill import run_bill
 from lbench.engine.cost.charges import total_usd
 from lbench.engine.cost.format import usd_text
@@ -24,6 +24,7 @@ from lbench.engine.journal.writer import JOURNAL_NAME
 from lbench.engine.model import point_text
 from lbench.engine.session.index import Recorded, recorded, session_folders
 from lbench.engine.session.labels import read_meta
+from lbench.engine.service.client import ENGINE_LOG
 from lbench.engine.session.view import RunView
 from lbench.errors import LbenchError
 from lbench.tui.bench.board_builder import data_text
@@ -92,11 +93,18 @@ def entries() -> Iterator[Entry]:
     """
     todo: list[Entry] = []
     for folder in session_folders():
+        if _begins(folder):
+            continue
         known = _kept(folder) or [Entry(recorded(folder))]
         yield from known
         todo += [entry for entry in known if not entry.worked_out and entry.recorded.error is None]
     for entry in todo:
         yield from _worked_out(entry)
+
+
+def _begins(folder: Path) -> bool:
+    """Whether an engine was started there that has recorded nothing yet."""
+    return not is_there(folder / JOURNAL_NAME) and is_there(folder / ENGINE_LOG)
 
 
 def last_result() -> Entry | None:

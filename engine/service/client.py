@@ -26,7 +26,9 @@ from lbench.engine.plan.plan import Plan
 from lbench.engine.service.discovery import ENGINE_FILE, socket_path
 from lbench.errors import EngineLostError, InputError, SessionFileError, visible_json
 
-__all__ = ["Engine", "Follower", "new_session_folder"]
+__all__ = ["ENGINE_LOG", "Engine", "Follower", "new_session_folder"]
+
+ENGINE_LOG = "engine.log"  # in a session's folder, from before its engine runs
 
 _CONTROL_PREFIX = b'{"control":'
 _SEND_LIMIT_S = 10.0
@@ -60,7 +62,7 @@ class Engine:
         """
         self.folder = folder
         try:
-            log = (folder / "engine.log").open("ab")
+            log = (folder / ENGINE_LOG).open("ab")
         except OSError as error:
             raise InputError(f"cannot write to {folder}: {error.strerror}") from None
         with log:
@@ -100,7 +102,7 @@ class Engine:
     def _last_words(self) -> str:
         """The last line of the engine's log: the folder with it is removed when nothing was measured."""
         with contextlib.suppress(OSError):
-            lines = (self.folder / "engine.log").read_text("utf-8", "replace").split("\n")
+            lines = (self.folder / ENGINE_LOG).read_text("utf-8", "replace").split("\n")
             return next((line.strip()[:300] for line in reversed(lines) if line.strip()), "it wrote no reason")
         return "its log cannot be read"
 

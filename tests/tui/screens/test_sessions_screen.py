@@ -92,6 +92,13 @@ def test_what_was_worked_out_is_kept_until_the_journal_grows(recorded: Path, mon
     assert read == [recorded]
 
 
+def test_a_session_whose_engine_only_starts_is_no_damaged_one(several: Path) -> None:
+    listed_before = {entry.recorded.id for entry in entries()}
+    (several / "20261123-090000-5a5a").mkdir()
+    (several / "20261123-090000-5a5a" / "engine.log").write_text("")
+    assert {entry.recorded.id for entry in entries()} == listed_before
+
+
 def test_name_and_tags_are_stored_beside_the_journal_and_shown_everywhere(recorded: Path) -> None:
     journal = (recorded / "events.jsonl").read_bytes()
     list(entries())
