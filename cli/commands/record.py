@@ -11,7 +11,7 @@ import click
 __all__ = ["command"]
 
 
-@click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@click.command(context_settings={"allow_interspersed_args": False})
 @click.option("--name", metavar="NAME", help="Name of the recording (default: the script's).")
 @click.option("-m", "module", is_flag=True, help="SCRIPT is a module's name, as in `python -m`.")
 @click.option("--quiet", is_flag=True, help="Say nothing about the recording.")
@@ -37,7 +37,9 @@ def command(name: str | None, module: bool, quiet: bool, script: str, arguments:
     if not module and not is_file(script):
         what = "that is a folder" if is_folder(script) else "there is no such file"
         raise InputError(f"{script}: {what}: name a Python script")
-    name = check_name(name or (script.rpartition(".")[2] if module else module_name(script)) or "script")
+    if name is None:
+        name = (script.rpartition(".")[2] if module else module_name(script)) or "script"
+    check_name(name)
     making = making_folder()
     try:
         sys.stdout.flush()

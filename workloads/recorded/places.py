@@ -25,15 +25,14 @@ def recordings_folder() -> Path:
     return home / "lbench" / "recordings"
 
 
-def check_name(name: str) -> str:
-    """The name, if a recording may have it.
+def check_name(name: str) -> None:
+    """Check that a recording may have this name.
 
     Raises:
         InputError: it may not.
     """
     if not _NAME.match(name):
-        raise InputError(f"--name must be 1 to 64 letters, digits or . _ + -, got {name!r}")
-    return name
+        raise InputError(f"a recording's name must be 1 to 64 letters, digits or . _ + -, got {name!r}")
 
 
 def making_folder() -> Path:
