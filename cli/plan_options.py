@@ -182,7 +182,8 @@ def plan_of_options(
         taken["data"],
         loaded.values,
     )
-    _refuse_idle(plan, options)
+    for line in _ignored(plan, options):
+        click.echo(f"lbench: {line}", err=True)
     plan = with_each(plan, taken["each"])
     batch = taken["batch"]
     if batch is not None:
@@ -242,29 +243,37 @@ def _plan(
     )
 
 
-# Options that only some backends know. (--concurrency is left out: a worker is one core, whatever the option says.)
-_OF_BACKENDS = (
-    *("memory", "arch", "region", "client", "s3_endpoint"),
-    *("transport", "answers", "stack", "any_versions", "audit"),
-)
+# Options that only some backends know. Those of the first line are defaults for every backend, so that one command line
+# fits any choice of them. (--concurrency is left out: a worker is one core, whatever the option says.)
+_DEFAULTS = ("memory", "arch", "region", "client", "s3_endpoint")
+_OF_BACKENDS = ("transport", "answers", "stack", "any_versions", "audit")
 
 
-def _refuse_idle(plan: Plan, options: dict[str, Any]) -> None:
-    """Refuse an option that nothing of the plan knows: it would be ignored without a word."""
+def _ignored(plan: Plan, options: dict[str, Any]) -> list[str]:
+    """A line for each option that nothing of the plan knows.
+
+    Raises:
+        InputError: the option chooses a way of working that no chosen backend has.
+    """
     from lbench.analysis.format import listed
     from lbench.engine.backends import catalog
     from lbench.errors import InputError
 
-    for name in _OF_BACKENDS:
+    lines = []
+    for name in (*_DEFAULTS, *_OF_BACKENDS):
         setting = "stack" if name == "audit" else name  # what is deployed has a log to read
         if not options.get(name) or any(setting in choice.settings for choice in plan.backends):
             continue
         known = [one for one in catalog.names() if setting in catalog.settings_type(one).__struct_fields__]
         option = f"--{name.replace('_', '-')}"
-        choose = "it" if len(known) == 1 else "one"
-        raise InputError(f"{option} is for {listed(known)}: choose {choose} with -b, or leave {option} out")
+        if name in _DEFAULTS:
+            lines.append(f"{option} is ignored: it is for {listed(known)}")
+        else:
+            choose = "it" if len(known) == 1 else "one"
+            raise InputError(f"{option} is for {listed(known)}: choose {choose} with -b, or leave {option} out")
     if options.get("for") is not None and plan.repeats != "auto":
-        raise InputError("--for is for --repeats auto: leave --for out, or pass --repeats auto")
+        lines.append("--for is ignored: it is for --repeats auto")
+    return lines
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -51,6 +51,21 @@ def test_json_is_alone_on_stdout_and_quiet_is_quiet(lbench: Lbench) -> None:
     assert "session " in loud.stderr
 
 
+def test_an_option_that_nothing_of_the_run_knows_is_named_as_ignored(lbench: Lbench) -> None:
+    idle = ("--memory", "885", "--region", "eu-west-1", "--arch", "arm64", "--client", "fast", "--for", "5")
+    done = lbench(*SMALL, "--json", "--quiet", *idle, "--s3-endpoint", "http://127.0.0.1:9000")
+    assert done.returncode == 0, done.stderr
+    valid(done.stdout)
+    assert done.stderr.splitlines() == [
+        "lbench: --memory is ignored: it is for emulated, lambda and simulated",
+        "lbench: --arch is ignored: it is for emulated, lambda and simulated",
+        "lbench: --region is ignored: it is for emulated, lambda and simulated",
+        "lbench: --client is ignored: it is for emulated and lambda",
+        "lbench: --s3-endpoint is ignored: it is for emulated and lambda",
+        "lbench: --for is ignored: it is for --repeats auto",
+    ]
+
+
 def test_a_recorded_session_is_listed_and_exported_in_both_formats(lbench: Lbench, home: Path) -> None:
     first = valid(lbench(*SMALL, "--json", "--quiet").stdout)
     (listed,) = json.loads(lbench("sessions", "--json").stdout)
