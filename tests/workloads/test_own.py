@@ -156,6 +156,8 @@ PARSED = [
     ("random.py", "", "Python would import its own module 'random' instead"),
     ("numpy.py", "", "lbench itself imports a module named 'numpy'"),
     ("my-job.py", "", "rename it, for example 'my_job'"),
+    ("1st.py", "", "cannot import a module named '1st': rename it, for example 'my_1st'"),
+    ("v1.2.py", "", "cannot import a module named 'v1.2': rename it, for example 'v1_2'"),
 ]
 
 

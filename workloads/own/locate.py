@@ -124,10 +124,12 @@ def locate_entry(name: str, value: str) -> Located:
 
 
 def _located(root: Path, file: str, function: str, shown: str) -> Located:
-    dotted = file.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
-    for part in dotted.split("."):
+    parts = file.removesuffix(".py").removesuffix("/__init__").split("/")
+    dotted = ".".join(parts)
+    for part in parts:
         if not part.isidentifier():
             better = re.sub(r"\W+", "_", part)
+            better = better if better.isidentifier() else f"my_{better}"
             raise InputError(f"{file}: Python cannot import a module named {part!r}: rename it, for example {better!r}")
     if problem := module_problem(dotted.partition(".")[0]):
         raise InputError(f"{file}: {problem}")
