@@ -20,6 +20,8 @@ from lbench.engine.plan.plan import BackendChoice, Plan
 from lbench.engine.plan.validate import validate
 from lbench.errors import InputError, UnknownNameError
 from lbench.workloads import parameters, registry
+from lbench.workloads.own.describe import RecordedParams
+from lbench.workloads.own.each import EachParams
 
 __all__ = ["MOST_POINTS", "SETTING_AXES", "Axis", "SweepPlan", "definition", "own_setting", "parse_axis", "sweep_plan"]
 
@@ -220,6 +222,12 @@ def _check_axis(base: Plan, axis: Axis) -> None:
     if setting is None:
         if base.tasks is not None:
             raise InputError("--over tasks and --tasks cannot be used together: leave --tasks out")
+        described = registry.describe(base.workload)
+        own = "tasks" in described.shown_params.__struct_fields__
+        if issubclass(described.params, RecordedParams) or (issubclass(described.params, EachParams) and not own):
+            raise InputError(
+                f"--over tasks: the tasks of {described.name} are given: choose another axis, as in workers=1,2"
+            )
     elif not any(_has(choice, setting) for choice in base.backends):
         labels = ", ".join(choice.label for choice in base.backends)
         if given := [choice.label for choice in base.backends if own_setting(choice, setting) is not None]:

@@ -81,14 +81,16 @@ def test_a_stopped_sweep_goes_on_where_it_was(lbench: Lbench, started: Started, 
         (("probe", "--over", "secs=1,2"), "unknown axis 'secs'"),
         (("probe",), "name what to vary"),
         (("probe", "--over", "seconds=1,2", "--more", "many"), "--more must be a whole number, got many"),
+        (("./mine.py:f", "--each", "n=1,2", "--over", "tasks=1,2"), "the tasks of mine.py:f are given: choose another"),
         (("nothing", "--over", "n=1,2"), "unknown workload 'nothing'"),
         (("function", "--over", "invocations=1,2"), "it cannot be swept"),
         (("probe", "--over", "seconds=1,2", "-o", "out.txt"), "-o must end in .json or .csv"),
     ],
 )
 def test_a_sweep_that_cannot_be_measured_is_one_line_and_exit_2(
-    lbench: Lbench, arguments: tuple[str, ...], why: str
+    lbench: Lbench, home: Path, arguments: tuple[str, ...], why: str
 ) -> None:
+    (home / "mine.py").write_text(OWN)
     done = lbench("sweep", *arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert why in done.stderr and done.stderr.count("\n") == 1
