@@ -274,8 +274,8 @@ def test_a_name_that_no_file_can_have_is_an_invalid_path_not_a_fault() -> None:
     draft.workload = "random_forest"
     draft.run["data"] = LONG
     assert "no such file" in draft.errors()["run.data"]
-    for text, reason in ((f"{LONG}.json", "File name too long"), (f"{LONG}/a.json", "does not exist")):
-        with pytest.raises(InputError, match=reason):
+    for text in (f"{LONG}.json", f"{LONG}/a.json"):
+        with pytest.raises(InputError, match="File name too long"):
             check_target(text)
 
 
