@@ -238,4 +238,4 @@ def assumed_text(assumed: Iterable[str]) -> str | None:
 
 def basis_text(quote: Quote) -> str | None:
     """The run on which the expected cost is based; None: nothing is expected yet."""
-    return None if quote.expected is None else f"{quote.label}: about, {quote.expected.text}"
+    return None if quote.expected is None else f"{quote.label}: the expected cost is {quote.expected.text}"

@@ -194,7 +194,7 @@ def test_assumed_amounts_are_marked() -> None:
 
 
 def test_the_basis_of_an_expectation_is_named() -> None:
-    assert basis_text(quote()) == "lambda: about, as measured on AWS"
+    assert basis_text(quote()) == "lambda: the expected cost is as measured on AWS"
     assert basis_text(quote(expected=None)) is None
 
 

@@ -110,7 +110,7 @@ def test_what_was_measured_before_is_expected_beside_what_it_can_be_at_most(lben
     assert "expected: not known yet" in lbench(*same, "-b", "emulated").stderr
     again = lbench(*same, "-b", "emulated").stderr
     assert "AWS would charge about $" in again and "at most $" in again
-    assert "from the time emulated on this machine (session " in again
+    assert "emulated: the expected cost is from the time emulated on this machine (session " in again
 
 
 def test_a_region_with_unknown_prices_is_charged_the_dearest_known_and_marked(lbench, home):
