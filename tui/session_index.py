@@ -22,7 +22,7 @@ from lbench.engine.journal.lock import is_live
 from lbench.engine.journal.reader import read_events
 from lbench.engine.journal.writer import JOURNAL_NAME
 from lbench.engine.model import point_text
-from lbench.engine.service.client import ENGINE_LOG
+from lbench.engine.service.discovery import ENGINE_LOG
 from lbench.engine.session.index import Recorded, recorded, session_folders
 from lbench.engine.session.labels import read_meta
 from lbench.engine.session.view import RunView

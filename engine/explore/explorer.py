@@ -67,6 +67,11 @@ class Explorer:
         self._runner: Runner | None = None
         self._loop = asyncio.get_running_loop()
 
+    @property
+    def begun(self) -> bool:
+        """Whether any interaction was recorded."""
+        return bool(self._repeats)
+
     # -- commands
 
     def update(self, plan: Plan, generation: int) -> None:

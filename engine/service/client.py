@@ -23,12 +23,10 @@ from lbench.engine.journal.events import Event, decode_event, decode_events
 from lbench.engine.journal.reader import cut_lines
 from lbench.engine.journal.writer import JOURNAL_NAME
 from lbench.engine.plan.plan import Plan
-from lbench.engine.service.discovery import ENGINE_FILE, socket_path
+from lbench.engine.service.discovery import ENGINE_FILE, ENGINE_LOG, socket_path
 from lbench.errors import EngineLostError, InputError, SessionFileError, visible_json
 
-__all__ = ["ENGINE_LOG", "Engine", "Follower", "new_session_folder"]
-
-ENGINE_LOG = "engine.log"  # in a session's folder, from before its engine runs
+__all__ = ["Engine", "Follower", "new_session_folder"]
 
 _CONTROL_PREFIX = b'{"control":'
 _SEND_LIMIT_S = 10.0

@@ -18,6 +18,7 @@ from lbench.errors import InputError
 
 __all__ = [
     "ENGINE_FILE",
+    "ENGINE_LOG",
     "EngineFile",
     "dead_sockets",
     "engine_socket",
@@ -27,6 +28,7 @@ __all__ = [
 ]
 
 ENGINE_FILE = "engine.json"
+ENGINE_LOG = "engine.log"  # in a session's folder, from before its engine runs
 _LONGEST_BYTES = 103 if sys.platform == "darwin" else 107  # of a socket's path (sun_path), without its end
 
 

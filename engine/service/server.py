@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import socket as sockets
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
@@ -24,7 +25,7 @@ from lbench.engine.measure.run_store import sweep_objects
 from lbench.engine.plan.plan import Plan
 from lbench.engine.plan.validate import validate
 from lbench.engine.service.control import Command, ControlServer
-from lbench.engine.service.discovery import ENGINE_FILE, EngineFile, socket_path, sweep_sockets
+from lbench.engine.service.discovery import ENGINE_FILE, ENGINE_LOG, EngineFile, socket_path, sweep_sockets
 from lbench.errors import InputError, LbenchError
 
 __all__ = ["Service"]
@@ -45,6 +46,7 @@ class Service:
         self._complete = True
         self._last = False  # no other plan will come
         self._orphaned = False
+        self._planned = False  # a plan was begun
         self._explorer: Explorer | None = None
 
     async def start(self) -> None:
@@ -89,7 +91,15 @@ class Service:
         finally:
             self._journal.close()
             (self._folder / ENGINE_FILE).unlink(missing_ok=True)
+            if self._orphaned and self._is_empty():
+                shutil.rmtree(self._folder, ignore_errors=True)
             self._lock.release()
+
+    def _is_empty(self) -> bool:
+        """Whether there is nothing to keep: Explore was left before its first update began, and nothing went wrong."""
+        explored = self._explorer is not None and self._explorer.begun
+        log = self._folder / ENGINE_LOG
+        return not self._planned and not explored and (not log.exists() or log.stat().st_size == 0)
 
     def stop(self, reason: str | None) -> None:
         """End the session at once and keep what was measured. `reason` is None when everything is done."""
@@ -153,6 +163,7 @@ class Service:
 
     def _start_plan(self, command: Command) -> None:
         plan = _plan(command.plan)
+        self._planned = True
         self._begin(lambda: self._carry_out(plan, command.last))
 
     def _explore(self, command: Command) -> None:

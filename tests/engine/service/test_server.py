@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from lbench.engine.journal.events import Returned, RunEnded, RunStarted, SessionEnded
+from lbench.engine.journal.events import Returned, RunEnded, RunStarted, SessionEnded, SessionStarted
 from lbench.engine.journal.lock import is_live
 from lbench.engine.journal.writer import JOURNAL_NAME
 from lbench.engine.plan.parse import parse_backend
@@ -274,11 +274,14 @@ def test_an_engine_does_not_write_into_an_old_session(start):
         Engine(session.folder, on_hangup="stop")
 
 
-def test_a_name_may_look_like_an_option(start):
+def test_a_name_may_look_like_an_option():
     engine = Engine(new_session_folder(), on_hangup="stop", name="--name")
+    session = Session(engine.folder, engine.socket)
+    session.until(lambda event: isinstance(event, SessionStarted))
+    assert session.view.header.name == "--name"
+    session.follower.close()
     engine.let_go()
     assert engine.wait(_HANG_S) == 0
-    assert load_folder(engine.folder).header.name == "--name"
 
 
 # -- what started it goes
@@ -353,6 +356,15 @@ def test_an_idle_engine_ends_with_its_launcher_and_its_session_is_complete(start
     view = session.to_the_end()
     assert engine.wait(_HANG_S) == 0
     assert view.runs["r1"].status == "ok"
+
+
+def test_an_engine_that_was_left_before_anything_was_asked_of_it_leaves_no_session(start):
+    engine, session = start()
+    engine.let_go()
+    with pytest.raises(EngineLostError):
+        session.until(lambda event: False)
+    assert engine.wait(_HANG_S) == 0
+    assert not session.folder.exists()
 
 
 # -- it goes itself
