@@ -1,13 +1,16 @@
-"""Layout shared by the command line's tables and the screens': the columns that fit a width, a progress bar's text."""
+"""Layout shared by command line, report and screens: the columns that fit a width, a progress bar, a curve's pieces."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
 from typing import TypeVar
 
-__all__ = ["fitting_columns", "progress_text"]
+__all__ = ["fitting_columns", "progress_text", "unbroken"]
 
 Column = TypeVar("Column")
+Item = TypeVar("Item")
 
 
 def fitting_columns(
@@ -31,3 +34,10 @@ def progress_text(done: int, total: int, width: int) -> tuple[str, str]:
     halves = min(2 * width, 2 * width * done // total) if total > 0 else 0
     full, half = divmod(halves, 2)
     return "━" * full + "╸" * half, "─" * (width - full - half)
+
+
+def unbroken(items: Iterable[Item], at: Callable[[Item], float], cuts: Iterable[float]) -> list[list[Item]]:
+    """The pieces of a curve between the places `cuts`, at which it has no value; a piece may be empty."""
+    items = list(items)
+    edges = (-math.inf, *sorted(cuts), math.inf)
+    return [[one for one in items if low < at(one) < high] for low, high in pairwise(edges)]

@@ -16,7 +16,7 @@ from lbench.decoding import decode_json
 from lbench.errors import InputError, UnknownNameError
 from lbench.workloads.model import Params
 
-__all__ = ["Field", "fields", "parse", "parse_values", "settable"]
+__all__ = ["Field", "check_seed", "fields", "parse", "parse_values", "settable"]
 
 P = TypeVar("P", bound=msgspec.Struct)
 
@@ -235,6 +235,16 @@ def _read_one(field: Field, text: str, name: str, shown: str) -> Any:
     except InputError as error:
         one = "" if text == shown else f" ({_shown(text)})"
         raise InputError(f"{name}={shown}{one}: {str(error).rpartition(': ')[2]}") from None
+
+
+def check_seed(seed: int, why: str = "") -> None:
+    """Check a seed for generators of 32 bits; `why` follows the range in the message.
+
+    Raises:
+        InputError: it is out of range.
+    """
+    if not 0 <= seed < 2**32:
+        raise InputError(f"--seed must be from 0 to {2**32 - 1:,}{why}, got {seed}")
 
 
 def settable(params: Params) -> dict[str, Any]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from itertools import pairwise
 from typing import Any
 
 from lbench.analysis.format import place_number
+from lbench.analysis.layout import unbroken
 from lbench.analysis.scaling import Scaling
 from lbench.analysis.series import Series
 from lbench.analysis.statistics import Estimate
@@ -81,8 +81,7 @@ def _along(
         points = [(point.at, found) for point in one.points if (found := value(point)) is not None and found.value > 0]
         if not points:
             continue
-        cuts = sorted((*one.failed, *scaling.unpredicted(one)))
-        _line(axes, one, points, cuts, colours[one.name], "os^Dv<>"[number % 7])
+        _line(axes, one, points, (*one.failed, *scaling.unpredicted(one)), colours[one.name], "os^Dv<>"[number % 7])
         for at in one.failed:  # on the axis, each above the others of its place
             crosses[at] = crosses.get(at, 0) + 1
             height = 0.03 + 0.05 * (crosses[at] - 1)
@@ -116,15 +115,12 @@ def ticks_of(places: Sequence[float]) -> list[float]:
 
 
 def _line(
-    axes: Any, one: Series, points: list[tuple[float, Estimate]], cuts: list[float], colour: str, marker: str
+    axes: Any, one: Series, points: list[tuple[float, Estimate]], cuts: tuple[float, ...], colour: str, marker: str
 ) -> None:
     """A curve with its band, broken at the `cuts`: there it has no value."""
     style = "--" if one.origin == "predicted" else ":" if one.temperature == "cold" else "-"
     label: str | None = one.name
-    for first, last in pairwise((-math.inf, *cuts, math.inf)):
-        piece = [(at, found) for at, found in points if first < at < last]
-        if not piece:
-            continue
+    for piece in filter(None, unbroken(points, lambda point: point[0], cuts)):
         x = [at for at, _ in piece]
         axes.plot(x, [found.value for _, found in piece], style, color=colour, marker=marker, markersize=4, label=label)
         low = [found.value if found.low is None else max(found.low, found.value / 1e3) for _, found in piece]

@@ -20,9 +20,8 @@ _LOOKED_AT = 200  # newest sessions among which sweeps are sought
 _HEAD = 50  # events, among which is the first planned run
 _PLANNED, _SWEEP = b'{"event":"planned"', b'"sweep":{'
 _CHUNK_BYTES = 1 << 20
-_without: dict[
-    Path, tuple[int, int]
-] = {}  # journals that have no sweep, with their size and time: nothing is rewritten
+# Journals that have no sweep, with their size and time: nothing is rewritten.
+_without: dict[Path, tuple[int, int]] = {}
 
 
 def sweep_id(folder: Path) -> str | None:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
-from itertools import pairwise
-
 import msgspec
 from rich.cells import cell_len
 
+from lbench.analysis.layout import unbroken
 from lbench.tui.draw.axes import Axis, axis_of, number_text
 from lbench.tui.draw.canvas import Canvas
 from lbench.tui.draw.ink import Piece, put, right_of, shorter
@@ -47,10 +45,9 @@ class Curve(msgspec.Struct, frozen=True):
         return [*(spot.x for spot in self.spots), *self.failed]
 
     @property
-    def pieces(self) -> list[tuple[Spot, ...]]:
+    def pieces(self) -> list[list[Spot]]:
         """Its spots between the places without a value."""
-        cuts = (-math.inf, *sorted((*self.failed, *self.gaps)), math.inf)
-        return [tuple(one for one in self.spots if low < one.x < high) for low, high in pairwise(cuts)]
+        return unbroken(self.spots, lambda spot: spot.x, (*self.failed, *self.gaps))
 
 
 class Curves(msgspec.Struct, frozen=True):

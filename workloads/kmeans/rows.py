@@ -23,6 +23,7 @@ from lbench.workloads.dataset import Dataset
 from lbench.workloads.kmeans import KMeansParams
 from lbench.workloads.kmeans.census import read_census
 from lbench.workloads.kmeans.kernel import unit_count, unit_rows
+from lbench.workloads.parameters import check_seed
 
 __all__ = ["load_rows"]
 
@@ -38,8 +39,7 @@ def load_rows(params: KMeansParams, path: Path | None, encoding: str | None = No
         DataFileError: the file is not one of the known ones, or cannot be used.
         InputError: there are fewer rows than clusters.
     """
-    if not 0 <= params.seed < 2**32:
-        raise InputError(f"--seed must be from 0 to {2**32 - 1:,}, as for scikit-learn, got {params.seed}")
+    check_seed(params.seed, ", as for scikit-learn")
     if path is None:
         X, features, source, notes = _blobs(params)
     else:

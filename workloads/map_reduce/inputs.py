@@ -27,6 +27,7 @@ from lbench.workloads.map_reduce import MapReduceParams
 from lbench.workloads.map_reduce.cells import Numbers, is_blank
 from lbench.workloads.map_reduce.generator import generated
 from lbench.workloads.map_reduce.table import Layout
+from lbench.workloads.parameters import check_seed
 from lbench.workloads.textfile import TextFile
 
 __all__ = ["MAPPERS", "deal", "load_input"]
@@ -50,8 +51,7 @@ def load_input(params: MapReduceParams, path: Path | None, encoding: str | None 
         DataFileError: the file cannot be used.
         InputError: the parameters do not fit each other or the file.
     """
-    if not 0 <= params.seed < 2**32:
-        raise InputError(f"--seed must be from 0 to {2**32 - 1:,}, got {params.seed}")
+    check_seed(params.seed)
     if params.job != "group_by" and (params.by or params.column):
         raise InputError(f"by and column are for job=group_by: leave them out with job={params.job}")
     if path is None:

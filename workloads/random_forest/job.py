@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from sklearn.ensemble import RandomForestClassifier
 
-from lbench.errors import InputError
 from lbench.workloads.dataset import Dataset
 from lbench.workloads.model import Check, Job, Limits, Task, Workload
+from lbench.workloads.parameters import check_seed
 from lbench.workloads.random_forest import RandomForestParams, forest
 from lbench.workloads.random_forest.generator import DEFAULT_ROWS, generate_loans
 from lbench.workloads.random_forest.loans import read_loans
@@ -46,7 +46,7 @@ class RandomForest(Workload[RandomForestParams]):
 
     def load(self, params: RandomForestParams, path: Path | None, encoding: str | None = None) -> Dataset:
         """The loans of a file, or generated ones."""
-        _check_seed(params)
+        check_seed(params.seed, ", as for scikit-learn")
         if path is None:
             data = generate_loans(params.rows or DEFAULT_ROWS, params.seed)
         else:
@@ -63,7 +63,7 @@ class RandomForest(Workload[RandomForestParams]):
 
     def job(self, params: RandomForestParams, data: Dataset) -> Job:
         """Grow the trees, each a pure function of its seed and the data."""
-        _check_seed(params)
+        check_seed(params.seed, ", as for scikit-learn")
         seeds = forest.tree_seeds(params.seed, params.n_trees)
         max_features = min(params.max_features, data.columns)
         parts = yield [
@@ -156,11 +156,6 @@ class RandomForest(Workload[RandomForestParams]):
 
 def _tasks(params: RandomForestParams) -> int:
     return max(1, min(params.tasks or params.n_trees, params.n_trees))
-
-
-def _check_seed(params: RandomForestParams) -> None:
-    if not 0 <= params.seed < 2**32:
-        raise InputError(f"--seed must be from 0 to {2**32 - 1:,}, as for scikit-learn, got {params.seed}")
 
 
 def _built_text(origins: list[list[str]]) -> str:

@@ -75,10 +75,7 @@ def _add_imported(files: OwnFiles, roots: Iterable[Path]) -> None:
     while waiting:
         name = waiting.pop()
         tree = _parsed(files[name])
-        package = (
-            name.removesuffix("/__init__.py").split("/") if name.endswith("/__init__.py") else name.split("/")[:-1]
-        )
-        for dotted in () if tree is None else _imported(tree, package):
+        for dotted in () if tree is None else _imported(tree, name):
             place = "/".join(dotted)
             places = (f"{place}.py", f"{place}/__init__.py")
             if dotted[0] in sys.stdlib_module_names or any(one in files for one in places):
@@ -89,13 +86,14 @@ def _add_imported(files: OwnFiles, roots: Iterable[Path]) -> None:
                 waiting.append(found[0])
 
 
-def _imported(tree: ast.Module, package: list[str]) -> Iterator[list[str]]:
-    """The names, in parts, of what a module in this package may import, wherever in it."""
+def _imported(tree: ast.Module, name: str) -> Iterator[list[str]]:
+    """The names, in parts, of what the module in the file `name` may import, wherever in it."""
+    package = name.split("/")[:-1]
     for node in ast.walk(tree):
         found: list[list[str]] = []
         if isinstance(node, ast.Import):
             found = [alias.name.split(".") for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
+        elif isinstance(node, ast.ImportFrom) and node.level <= len(package):
             above = package[: len(package) - node.level + 1] if node.level else []
             base = [*above, *(node.module.split(".") if node.module else [])]
             found = [[*base, alias.name] for alias in node.names]
@@ -340,13 +338,9 @@ def requirements_of(files: Mapping[str, bytes], names: Iterable[str]) -> list[st
     """The installed packages that these files import and these names come from, by pip's names."""
     tops = {name.partition(":")[0].partition(".")[0] for name in names}
     own = {name.partition("/")[0].removesuffix(".py") for name in files}
-    for source in files.values():
+    for name, source in files.items():
         tree = _parsed(source)
-        for node in () if tree is None else ast.walk(tree):
-            if isinstance(node, ast.Import):
-                tops |= {alias.name.partition(".")[0] for alias in node.names}
-            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-                tops.add(node.module.partition(".")[0])
+        tops |= set() if tree is None else {dotted[0] for dotted in _imported(tree, name)}
     tops -= own | set(sys.stdlib_module_names) | {"lbench", "numpy", "msgspec"}
     if not tops:
         return []

@@ -107,9 +107,8 @@ def _write(file: zipfile.ZipFile, entry: zipfile.ZipInfo, folder: Path, left: in
     target = folder.joinpath(*name.parts)
     mode = entry.external_attr >> 16
     if not entry.is_dir() and stat.S_IFMT(mode) not in (0, stat.S_IFREG):
-        raise BadPackage(
-            f"the zip holds an entry that is not a regular file: {entry.filename!r}"
-        )  # a link could lead out
+        # A link could lead out.
+        raise BadPackage(f"the zip holds an entry that is not a regular file: {entry.filename!r}")
     written = 0
     try:
         if entry.is_dir():

@@ -315,45 +315,49 @@ async def test_a_file_that_takes_its_time_holds_up_nothing_and_only_the_last_pat
         assert app.screen is app.bench
 
 
-async def test_escape_right_behind_enter_gives_up_the_file_too(
-    app_of: AppOf, monkeypatch: pytest.MonkeyPatch, started: list[Plan]
-) -> None:
+Endless = tuple[Callable[[str], OwnWorkload], threading.Event]
+
+
+@pytest.fixture
+def endless() -> Endless:
+    """A reading of an own file that goes on until the event is set."""
     may_end = threading.Event()
 
-    def endless(typed: str) -> OwnWorkload:
+    def reading(typed: str) -> OwnWorkload:
         assert may_end.wait(60)
         return OwnWorkload(typed, problem="it did not end")
 
+    return reading, may_end
+
+
+async def test_escape_right_behind_enter_gives_up_the_file_too(
+    app_of: AppOf, monkeypatch: pytest.MonkeyPatch, started: list[Plan], endless: Endless
+) -> None:
+    reading, may_end = endless
     app = app_of()
     async with app.run_test(size=(80, 24)) as pilot:
         screen = await opened(pilot)
         with monkeypatch.context() as patched:
-            patched.setattr(setup_form, "read_own", endless)
+            patched.setattr(setup_form, "read_own", reading)
             for key, character in (("a", "a"), ("enter", "\r"), ("z", "z"), ("escape", None), ("b", "b")):
                 app.post_message(events.Key(key, character))
             async with asyncio.timeout(60):
-                while (
-                    path_of(screen).value != "ab"
-                ):  # what stands before Escape is dropped, and what is behind it is not
+                # What stands before Escape is dropped, and what is behind it is not.
+                while path_of(screen).value != "ab":
                     await pilot.pause(0.01)
         assert app.screen is screen and not started
         may_end.set()
 
 
 async def test_a_file_that_never_ends_keeps_nobody_from_editing_its_path(
-    app_of: AppOf, monkeypatch: pytest.MonkeyPatch, screen_text: ScreenText, started: list[Plan]
+    app_of: AppOf, monkeypatch: pytest.MonkeyPatch, screen_text: ScreenText, started: list[Plan], endless: Endless
 ) -> None:
-    may_end = threading.Event()
-
-    def endless(typed: str) -> OwnWorkload:
-        assert may_end.wait(60)
-        return OwnWorkload(typed, problem="it did not end")
-
+    reading, may_end = endless
     app = app_of()
     async with app.run_test(size=(80, 24)) as pilot:
         screen = await opened(pilot)
         with monkeypatch.context() as patched:
-            patched.setattr(setup_form, "read_own", endless)
+            patched.setattr(setup_form, "read_own", reading)
             await pilot.press(*"loop.py", "enter")
             await pilot.pause(LONG)
             assert "reading loop.py, which is given up after 120 s · esc goes back to the form" in screen_text(app)
